@@ -1,0 +1,323 @@
+/**
+ * A block: what every message in our streams carries.
+ *
+ *      0 u16 version
+ *      2 u16 kind
+ *      4 u64 checksum      hash of all bytes from 12 to the end
+ *     12 u32 rows
+ *     16 u32 origin bytes
+ *     20 u32 body bytes
+ *     24 origin            who made it and which number it has (by kind, below)
+ *        body              rows in RowBinary, handed on unopened
+ *
+ * The checksum is also the hash that records, message ids and ledgers name. Readers accept
+ * `WIRE_VERSION` and its predecessor; another version stops the reader (the data is not at fault).
+ */
+import {
+  CursorError,
+  need,
+  reader,
+  readI64,
+  readU16,
+  readU32,
+  readU64,
+  reserve,
+  textOf,
+  utf8,
+  writeBytes,
+  writeI64,
+  writer,
+  writeU16,
+  writeU32,
+  writeU64,
+  written,
+} from "./cursor.ts";
+import type { Cursor } from "./cursor.ts";
+import { hash64 } from "./hash.ts";
+import { BLOCK_BODY_BYTES_MAX, BLOCK_ORIGIN_BYTES_MAX } from "./limits.ts";
+import { EPOCH_BYTES } from "./raw-click.ts";
+
+export const WIRE_VERSION = 1;
+/** Version 1 has no predecessor. */
+const VERSIONS_READ: readonly number[] = [WIRE_VERSION];
+
+const PREFIX_BYTES = 24;
+const HASHED_FROM = 12;
+
+export const KIND = { raw: 1, partial: 2, rejected: 3, result: 4, tick: 5, settings: 6 } as const;
+export type Kind = keyof typeof KIND;
+
+/** A shard's flush on one subject. `previous` is the number of its flush before on that subject, 0 for none. */
+export interface FlushOrigin {
+  readonly shard: number;
+  readonly epoch: string;
+  readonly flush: number;
+  readonly previous: number;
+}
+export interface RawOrigin extends FlushOrigin {
+  readonly kind: "raw";
+  readonly flushedOn: number;
+  /** Sum modulo 2^64 of the clicks' fingerprints: equal for equal sets of ids in any order. */
+  readonly idsHash: bigint;
+}
+export interface RejectedOrigin extends FlushOrigin {
+  readonly kind: "rejected";
+  readonly flushedOn: number;
+}
+export interface PartialOrigin extends FlushOrigin {
+  readonly kind: "partial";
+  readonly partitions: number;
+  readonly partition: number;
+  readonly windowSeconds: number;
+  /** Sum of the rows' clicks. */
+  readonly clicks: number;
+}
+/** How far a producer's flushes are included. */
+export interface ProducerNumber {
+  readonly shard: number;
+  readonly epoch: string;
+  readonly flush: number;
+}
+/** One chunk of an emission; totals and hash are the whole emission's. */
+export interface ResultOrigin {
+  readonly kind: "result";
+  readonly partitions: number;
+  readonly partition: number;
+  readonly emission: number;
+  readonly chunk: number;
+  readonly chunks: number;
+  readonly emissionHash: bigint;
+  readonly emissionRows: number;
+  readonly emissionClicks: number;
+  readonly watermarkMs: number;
+  readonly closedThroughSeconds: number;
+  readonly emittedOn: number;
+  /** On the last chunk; empty on the others. */
+  readonly producers: readonly ProducerNumber[];
+}
+/** Lets broker time advance in a quiet partition. */
+export interface TickOrigin {
+  readonly kind: "tick";
+}
+/** What a partition decides by; in force from its place in the stream on. */
+export interface Settings {
+  readonly stepVersion: number;
+  readonly windowSeconds: number;
+  readonly graceMs: number;
+  readonly chunkBytesMax: number;
+  /** Rows of each top list; 0 for none. */
+  readonly topCount: number;
+}
+export interface SettingsOrigin extends Settings {
+  readonly kind: "settings";
+}
+export type Origin =
+  | RawOrigin
+  | RejectedOrigin
+  | PartialOrigin
+  | ResultOrigin
+  | TickOrigin
+  | SettingsOrigin;
+
+export interface Block<O extends Origin = Origin> {
+  readonly rows: number;
+  readonly origin: O;
+  /** RowBinary rows; a view of the message. */
+  readonly body: Uint8Array;
+  /** The checksum. */
+  readonly hash: bigint;
+}
+
+/** Encodes a block. Returns its bytes and its hash; asserts that it fits a message. */
+export function encodeBlock(
+  origin: Origin,
+  rows: number,
+  body: Uint8Array,
+): { bytes: Uint8Array; hash: bigint } {
+  const c = writer(PREFIX_BYTES + 256 + body.length);
+  writeU16(c, WIRE_VERSION);
+  writeU16(c, KIND[origin.kind]);
+  c.at = PREFIX_BYTES;
+  writeOrigin(c, origin);
+  const originBytes = c.at - PREFIX_BYTES;
+  reserve(c, body.length);
+  writeBytes(c, body);
+  const end = c.at;
+  if (body.length > BLOCK_BODY_BYTES_MAX || originBytes > BLOCK_ORIGIN_BYTES_MAX) {
+    throw new Error(`a block of ${originBytes} + ${body.length} bytes does not fit a message`);
+  }
+  c.at = HASHED_FROM;
+  writeU32(c, rows);
+  writeU32(c, originBytes);
+  writeU32(c, body.length);
+  const hash = hash64(c.bytes, HASHED_FROM, end);
+  c.at = 4;
+  writeU64(c, hash);
+  c.at = end;
+  return { bytes: written(c), hash };
+}
+
+/** Why bytes are not a block: `broken` is the data's fault, `version` is ours. */
+export type BlockFault = { readonly fault: "broken" | "version"; readonly reason: string };
+
+/** Decodes a message. The outside is checked here, once: version, kind, lengths, checksum, origin. */
+export function decodeBlock(bytes: Uint8Array): Block | BlockFault {
+  if (bytes.length < PREFIX_BYTES) return broken(`${bytes.length} bytes are no block`);
+  const c = reader(bytes);
+  const version = readU16(c);
+  if (!VERSIONS_READ.includes(version)) {
+    return {
+      fault: "version",
+      reason: `wire version ${version}, this reader knows ${VERSIONS_READ.join(", ")}`,
+    };
+  }
+  const kindCode = readU16(c);
+  const hash = readU64(c);
+  const rows = readU32(c);
+  const originBytes = readU32(c);
+  const bodyBytes = readU32(c);
+  if (PREFIX_BYTES + originBytes + bodyBytes !== bytes.length) {
+    return broken(
+      `lengths say ${PREFIX_BYTES + originBytes + bodyBytes} bytes, the message has ${bytes.length}`,
+    );
+  }
+  if (hash64(bytes, HASHED_FROM, bytes.length) !== hash) return broken("checksum differs");
+  const kind = (Object.keys(KIND) as Kind[]).find((k) => KIND[k] === kindCode);
+  if (kind === undefined) return broken(`kind ${kindCode} is unknown`);
+  try {
+    const originCursor = reader(bytes.subarray(PREFIX_BYTES, PREFIX_BYTES + originBytes));
+    const origin = readOrigin(originCursor, kind);
+    if (originCursor.at !== originBytes) return broken("origin has bytes left over");
+    return { rows, origin, body: bytes.subarray(PREFIX_BYTES + originBytes), hash };
+  } catch (error) {
+    if (error instanceof CursorError) return broken(`origin: ${error.message}`);
+    throw error;
+  }
+}
+
+export function isFault(block: Block | BlockFault): block is BlockFault {
+  return "fault" in block;
+}
+
+function broken(reason: string): BlockFault {
+  return { fault: "broken", reason };
+}
+
+function writeOrigin(c: Cursor, o: Origin): void {
+  switch (o.kind) {
+    case "raw":
+      writeFlushOrigin(c, o);
+      writeU16(c, o.flushedOn);
+      writeU64(c, o.idsHash);
+      return;
+    case "rejected":
+      writeFlushOrigin(c, o);
+      writeU16(c, o.flushedOn);
+      return;
+    case "partial":
+      writeFlushOrigin(c, o);
+      writeU16(c, o.partitions);
+      writeU16(c, o.partition);
+      writeU32(c, o.windowSeconds);
+      writeI64(c, o.clicks);
+      return;
+    case "result":
+      writeU16(c, o.partitions);
+      writeU16(c, o.partition);
+      writeI64(c, o.emission);
+      writeU32(c, o.chunk);
+      writeU32(c, o.chunks);
+      writeU64(c, o.emissionHash);
+      writeI64(c, o.emissionRows);
+      writeI64(c, o.emissionClicks);
+      writeI64(c, o.watermarkMs);
+      writeU32(c, o.closedThroughSeconds);
+      writeU16(c, o.emittedOn);
+      writeU16(c, o.producers.length);
+      reserve(c, o.producers.length * (2 + EPOCH_BYTES + 8));
+      for (const p of o.producers) writeProducer(c, p);
+      return;
+    case "tick":
+      return;
+    case "settings":
+      writeU32(c, o.stepVersion);
+      writeU32(c, o.windowSeconds);
+      writeU32(c, o.graceMs);
+      writeU32(c, o.chunkBytesMax);
+      writeU32(c, o.topCount);
+      return;
+  }
+}
+
+function readOrigin(c: Cursor, kind: Kind): Origin {
+  switch (kind) {
+    case "raw":
+      return { kind, ...readFlushOrigin(c), flushedOn: readU16(c), idsHash: readU64(c) };
+    case "rejected":
+      return { kind, ...readFlushOrigin(c), flushedOn: readU16(c) };
+    case "partial":
+      return {
+        kind,
+        ...readFlushOrigin(c),
+        partitions: readU16(c),
+        partition: readU16(c),
+        windowSeconds: readU32(c),
+        clicks: readI64(c),
+      };
+    case "result": {
+      const head = {
+        kind,
+        partitions: readU16(c),
+        partition: readU16(c),
+        emission: readI64(c),
+        chunk: readU32(c),
+        chunks: readU32(c),
+        emissionHash: readU64(c),
+        emissionRows: readI64(c),
+        emissionClicks: readI64(c),
+        watermarkMs: readI64(c),
+        closedThroughSeconds: readU32(c),
+        emittedOn: readU16(c),
+      };
+      const producers: ProducerNumber[] = [];
+      for (let left = readU16(c); left > 0; left--) producers.push(readProducer(c));
+      return { ...head, producers };
+    }
+    case "tick":
+      return { kind };
+    case "settings":
+      return {
+        kind,
+        stepVersion: readU32(c),
+        windowSeconds: readU32(c),
+        graceMs: readU32(c),
+        chunkBytesMax: readU32(c),
+        topCount: readU32(c),
+      };
+  }
+}
+
+function writeProducer(c: Cursor, p: ProducerNumber): void {
+  const epoch = utf8(p.epoch);
+  if (epoch.length !== EPOCH_BYTES) throw new Error(`an epoch has ${EPOCH_BYTES} bytes`);
+  writeU16(c, p.shard);
+  writeBytes(c, epoch);
+  writeI64(c, p.flush);
+}
+
+function readProducer(c: Cursor): ProducerNumber {
+  const shard = readU16(c);
+  need(c, EPOCH_BYTES);
+  const epoch = textOf(c.bytes.subarray(c.at, c.at + EPOCH_BYTES));
+  c.at += EPOCH_BYTES;
+  return { shard, epoch, flush: readI64(c) };
+}
+
+function writeFlushOrigin(c: Cursor, o: FlushOrigin): void {
+  writeProducer(c, o);
+  writeI64(c, o.previous);
+}
+
+function readFlushOrigin(c: Cursor): FlushOrigin {
+  return { ...readProducer(c), previous: readI64(c) };
+}

@@ -1,0 +1,174 @@
+/**
+ * RowBinary values on a cursor: free functions, little-endian, as ClickHouse documents the format
+ * (https://clickhouse.com/docs/interfaces/formats/RowBinary).
+ *
+ * A writer grows; call `reserve` once per row with the row's greatest length, then write unchecked.
+ * A reader is bounded: `need` throws `CursorError` before anything is read past the end.
+ */
+
+export interface Cursor {
+  bytes: Uint8Array;
+  view: DataView;
+  /** Next byte to write or read. */
+  at: number;
+}
+
+/** The bytes end, or go on, where the layout says otherwise. */
+export class CursorError extends Error {
+  readonly offset: number;
+  constructor(message: string, offset: number) {
+    super(`${message} at byte ${offset}`);
+    this.name = "CursorError";
+    this.offset = offset;
+  }
+}
+
+export function writer(capacityBytes = 4096): Cursor {
+  const bytes = new Uint8Array(capacityBytes);
+  return { bytes, view: new DataView(bytes.buffer), at: 0 };
+}
+
+export function reader(bytes: Uint8Array): Cursor {
+  return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), at: 0 };
+}
+
+/** What has been written so far, as a view (valid until the writer grows or is reused). */
+export function written(c: Cursor): Uint8Array {
+  return c.bytes.subarray(0, c.at);
+}
+
+/** Makes room for `byteCount` more bytes. */
+export function reserve(c: Cursor, byteCount: number): void {
+  const wanted = c.at + byteCount;
+  if (wanted <= c.bytes.length) return;
+  const grown = new Uint8Array(Math.max(wanted, c.bytes.length * 2));
+  grown.set(c.bytes.subarray(0, c.at));
+  c.bytes = grown;
+  c.view = new DataView(grown.buffer);
+}
+
+export function writeU8(c: Cursor, value: number): void {
+  c.bytes[c.at++] = value;
+}
+export function writeU16(c: Cursor, value: number): void {
+  c.view.setUint16(c.at, value, true);
+  c.at += 2;
+}
+export function writeU32(c: Cursor, value: number): void {
+  c.view.setUint32(c.at, value, true);
+  c.at += 4;
+}
+/** Signed or unsigned 64 bits from a safe integer; negative numbers in two's complement. */
+export function writeI64(c: Cursor, value: number): void {
+  c.view.setUint32(c.at, value >>> 0, true);
+  c.view.setInt32(c.at + 4, Math.floor(value / 0x1_0000_0000), true);
+  c.at += 8;
+}
+export function writeU64(c: Cursor, value: bigint): void {
+  c.view.setBigUint64(c.at, value, true);
+  c.at += 8;
+}
+
+/** LEB128, as RowBinary writes lengths. */
+export function writeVarint(c: Cursor, value: number): void {
+  while (value >= 0x80) {
+    c.bytes[c.at++] = (value & 0x7f) | 0x80;
+    value = Math.floor(value / 128);
+  }
+  c.bytes[c.at++] = value;
+}
+
+export function writeBytes(c: Cursor, bytes: Uint8Array): void {
+  c.bytes.set(bytes, c.at);
+  c.at += bytes.length;
+}
+
+/** Length, then the bytes as they are: a RowBinary String. */
+export function writeString(c: Cursor, bytes: Uint8Array): void {
+  writeVarint(c, bytes.length);
+  writeBytes(c, bytes);
+}
+
+/** A RowBinary String of printable ASCII under 128 characters: no encoder, one byte of length. */
+export function writeAscii(c: Cursor, text: string): void {
+  const bytes = c.bytes;
+  let at = c.at;
+  bytes[at++] = text.length;
+  for (let i = 0; i < text.length; i++) bytes[at++] = text.charCodeAt(i);
+  c.at = at;
+}
+
+/** Throws unless `byteCount` more bytes are there. */
+export function need(c: Cursor, byteCount: number): void {
+  if (c.at + byteCount > c.bytes.length) throw new CursorError("cut off", c.at);
+}
+
+export function readU8(c: Cursor): number {
+  need(c, 1);
+  return c.bytes[c.at++]!;
+}
+export function readU16(c: Cursor): number {
+  need(c, 2);
+  const value = c.view.getUint16(c.at, true);
+  c.at += 2;
+  return value;
+}
+export function readU32(c: Cursor): number {
+  need(c, 4);
+  const value = c.view.getUint32(c.at, true);
+  c.at += 4;
+  return value;
+}
+/** A signed 64-bit number that must be a safe integer. */
+export function readI64(c: Cursor): number {
+  need(c, 8);
+  const value = c.view.getInt32(c.at + 4, true) * 0x1_0000_0000 + c.view.getUint32(c.at, true);
+  if (!Number.isSafeInteger(value)) throw new CursorError("number beyond 2^53", c.at);
+  c.at += 8;
+  return value;
+}
+export function readU64(c: Cursor): bigint {
+  need(c, 8);
+  const value = c.view.getBigUint64(c.at, true);
+  c.at += 8;
+  return value;
+}
+export function readVarint(c: Cursor): number {
+  let value = 0;
+  for (let shift = 0; shift < 35; shift += 7) {
+    const byte = readU8(c);
+    value += (byte & 0x7f) * 2 ** shift;
+    if (byte < 0x80) return value;
+  }
+  throw new CursorError("length beyond 35 bits", c.at);
+}
+/** A RowBinary String as a view of its bytes. */
+export function readString(c: Cursor): Uint8Array {
+  const length = readVarint(c);
+  need(c, length);
+  const start = c.at;
+  c.at += length;
+  return c.bytes.subarray(start, c.at);
+}
+/** Steps over a RowBinary String. */
+export function skipString(c: Cursor): void {
+  const length = readVarint(c);
+  need(c, length);
+  c.at += length;
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+export function utf8(text: string): Uint8Array {
+  return encoder.encode(text);
+}
+export function textOf(bytes: Uint8Array): string {
+  return decoder.decode(bytes);
+}
+/** UTF-8 of `text`, cut at a character boundary to at most `byteCountMax` bytes. */
+export function utf8Cut(text: string, byteCountMax: number): Uint8Array {
+  const room = new Uint8Array(byteCountMax);
+  const { written: byteCount } = encoder.encodeInto(text, room);
+  return room.subarray(0, byteCount);
+}

@@ -1,0 +1,33 @@
+/** What `POST /v1/clicks` answers: shared by the edge, SDKs, replay and the simulated installations. */
+
+/** Why a click was refused for good. Metrics, tables and answers carry the same code. */
+export type RejectionCode =
+  | "not_an_object"
+  | "missing"
+  | "wrong_type"
+  | "empty"
+  | "too_long"
+  | "bad_characters"
+  | "bad_timestamp"
+  | "timestamp_in_seconds"
+  | "too_old";
+
+export type ClickStatus = "accepted" | "duplicate" | "rejected" | "unavailable";
+
+export interface ClickResult {
+  /** As sent; null where none could be read. */
+  readonly click_id: string | null;
+  readonly status: ClickStatus;
+  readonly code?: RejectionCode;
+  readonly field?: string;
+  readonly message?: string;
+}
+
+/** The body of a 202, in the order sent. */
+export interface IngestAnswer {
+  readonly accepted: number;
+  readonly duplicate: number;
+  readonly rejected: number;
+  readonly unavailable: number;
+  readonly results: readonly ClickResult[];
+}

@@ -1,0 +1,54 @@
+/** Limits that more than one room relies on, each with its unit and the sum that chose it. */
+
+/** NATS takes 1 MiB by default; flushes and chunks stay at half of it: replies and re-reads are small. */
+export const MESSAGE_BYTES_MAX = 512 * 1024;
+
+/** Rows of one block: what is left of a message after prefix and origin (< 128 bytes each, but for a result's producer list). */
+export const BLOCK_BODY_BYTES_MAX = MESSAGE_BYTES_MAX - 256;
+
+/** The longest origin is a result's: 18 bytes for each of SHARDS_MAX producers and as many old epochs; body and it stay under NATS's 1 MiB. */
+export const BLOCK_ORIGIN_BYTES_MAX = 192 * 1024;
+
+export const CLICK_ID_BYTES_MAX = 64;
+export const AD_ID_BYTES_MAX = 64;
+/** An SDK's user id: a UUID is 36, an advertising id with prefix under 64; UTF-8 bytes. */
+export const USER_ID_BYTES_MAX = 128;
+/** Longer user agents are cut: 99.9 % are shorter than 256 characters. */
+export const USER_AGENT_BYTES_MAX = 256;
+/** IPv6 with an embedded IPv4 tail: 45 characters. */
+export const IP_BYTES_MAX = 45;
+export const ACCOUNT_BYTES_MAX = 64;
+export const KEY_ID_BYTES_MAX = 64;
+/** ISO 3166 alpha-2, or Cloudflare's two-character specials (T1, XX). */
+export const COUNTRY_BYTES_MAX = 2;
+export const DEVICE_BYTES_MAX = 16;
+export const INVALID_REASON_BYTES_MAX = 32;
+
+/** Bytes of a rejected click that are kept for the one who has to find out why. */
+export const REJECTED_BODY_BYTES_MAX = 4096;
+export const REJECTED_MESSAGE_BYTES_MAX = 256;
+
+/** Clicks of one request: a phone's offline queue drains in a few requests, and one request stays < 1 MB. */
+export const BATCH_CLICKS_MAX = 1_000;
+/** Bytes of one request body, inflated. 1,000 clicks of ~300 bytes of JSON are 300 KB. */
+export const BODY_BYTES_MAX = 1_000_000;
+
+/** 2,000,000 ads are spread over this many partitions at most; u16 on the wire. */
+export const PARTITIONS_MAX = 1_024;
+/** u16 on the wire; 1,000 requests/s per object and 50,000 clicks/s need about 64. */
+export const SHARDS_MAX = 4_096;
+
+/**
+ * Clock error up to which the client's time stands uncorrected: network latency and NTP drift
+ * explain seconds, not more.
+ */
+export const SMALL_SKEW_MS_MAX = 10_000;
+
+/** What nats-server accepts unless configured otherwise. */
+const NATS_PAYLOAD_BYTES_MAX = 1_048_576;
+if (BLOCK_BODY_BYTES_MAX + BLOCK_ORIGIN_BYTES_MAX + 24 > NATS_PAYLOAD_BYTES_MAX) {
+  throw new Error("a block with the longest origin must fit what NATS takes");
+}
+if (BLOCK_ORIGIN_BYTES_MAX < 2 * SHARDS_MAX * 18) {
+  throw new Error("an origin must have room for every shard's current and previous epoch");
+}

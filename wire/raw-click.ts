@@ -1,0 +1,230 @@
+/**
+ * One accepted click as a clicks_raw row in RowBinary.
+ *
+ *     0 flush u64        \
+ *     8 flushed_on u16    |  the unit: zeros (but the shard) until the shard flushes,
+ *    10 shard u16         |  then patched in place
+ *    12 epoch 8 bytes    /
+ *    20 received_at i64      milliseconds
+ *    28 event_time i64       milliseconds
+ *    36 time_source u8
+ *    37 account, click_id    strings: together the dedup key, one contiguous slice
+ *       ad_id, country, device, invalid_reason   strings: together a partial's key, one contiguous slice
+ *       key_id, user_id, ip, user_agent          strings
+ *       claimed_time i64, sent_at nullable i64, skew_ms nullable i64
+ */
+import { TIME_SOURCE } from "./columns.ts";
+import type { TimeSource } from "./columns.ts";
+import {
+  need,
+  readI64,
+  readString,
+  readU8,
+  skipString,
+  textOf,
+  writeAscii,
+  writeBytes,
+  writeI64,
+  writeString,
+  writeU16,
+  writeU8,
+} from "./cursor.ts";
+import type { Cursor } from "./cursor.ts";
+import {
+  ACCOUNT_BYTES_MAX,
+  AD_ID_BYTES_MAX,
+  CLICK_ID_BYTES_MAX,
+  COUNTRY_BYTES_MAX,
+  DEVICE_BYTES_MAX,
+  INVALID_REASON_BYTES_MAX,
+  IP_BYTES_MAX,
+  KEY_ID_BYTES_MAX,
+  USER_AGENT_BYTES_MAX,
+  USER_ID_BYTES_MAX,
+} from "./limits.ts";
+
+/** Characters of an epoch: a producer's random name, printable, fixed width. */
+export const EPOCH_BYTES = 8;
+
+/** Where a unit's fields stand, in raw and in rejected rows alike. */
+export const UNIT_OFFSET = { flush: 0, flushedOn: 8, shard: 10, epoch: 12 } as const;
+export const UNIT_BYTES = 20;
+
+export const RECEIVED_AT_OFFSET = 20;
+export const EVENT_TIME_OFFSET = 28;
+/** Where the dedup key starts. */
+export const DEDUP_KEY_OFFSET = 37;
+
+/** Bytes of strings at their limits, with their lengths: two-byte lengths from 128 on. */
+export const RAW_CLICK_BYTES_MAX =
+  DEDUP_KEY_OFFSET +
+  (1 + ACCOUNT_BYTES_MAX) +
+  (1 + CLICK_ID_BYTES_MAX) +
+  (1 + AD_ID_BYTES_MAX) +
+  (1 + COUNTRY_BYTES_MAX) +
+  (1 + DEVICE_BYTES_MAX) +
+  (1 + INVALID_REASON_BYTES_MAX) +
+  (1 + KEY_ID_BYTES_MAX) +
+  (2 + USER_ID_BYTES_MAX) +
+  (1 + IP_BYTES_MAX) +
+  (2 + USER_AGENT_BYTES_MAX) +
+  8 +
+  9 +
+  9;
+
+/** What the Worker knows of a click after stamping. ASCII fields are strings, free text is UTF-8 bytes. */
+export interface RawClick {
+  readonly shard: number;
+  readonly receivedAtMs: number;
+  readonly eventTimeMs: number;
+  readonly timeSource: TimeSource;
+  readonly account: string;
+  readonly clickId: string;
+  readonly adId: string;
+  readonly country: string;
+  readonly device: string;
+  readonly invalidReason: string;
+  readonly keyId: string;
+  readonly userId: Uint8Array;
+  readonly ip: string;
+  readonly userAgent: Uint8Array;
+  readonly claimedTimeMs: number;
+  readonly sentAtMs: number | null;
+  readonly skewMs: number | null;
+}
+
+/** Appends the row with an empty unit; the caller has reserved RAW_CLICK_BYTES_MAX. */
+export function writeRawClick(c: Cursor, click: RawClick): void {
+  writeEmptyUnit(c, click.shard);
+  writeI64(c, click.receivedAtMs);
+  writeI64(c, click.eventTimeMs);
+  writeU8(c, TIME_SOURCE[click.timeSource]);
+  writeAscii(c, click.account);
+  writeAscii(c, click.clickId);
+  writeAscii(c, click.adId);
+  writeAscii(c, click.country);
+  writeAscii(c, click.device);
+  writeAscii(c, click.invalidReason);
+  writeAscii(c, click.keyId);
+  writeString(c, click.userId);
+  writeAscii(c, click.ip);
+  writeString(c, click.userAgent);
+  writeI64(c, click.claimedTimeMs);
+  writeNullableI64(c, click.sentAtMs);
+  writeNullableI64(c, click.skewMs);
+}
+
+function writeNullableI64(c: Cursor, value: number | null): void {
+  writeU8(c, value === null ? 1 : 0);
+  if (value !== null) writeI64(c, value);
+}
+
+/** The unit's bytes before it is known: only the shard is set. */
+export function writeEmptyUnit(c: Cursor, shard: number): void {
+  writeI64(c, 0);
+  writeU16(c, 0);
+  writeU16(c, shard);
+  writeI64(c, 0);
+}
+
+/** A unit, ready to be patched into every row of a flush. */
+export interface FlushUnit {
+  readonly flush: number;
+  /** Days since 1970. */
+  readonly flushedOn: number;
+  readonly shard: number;
+  /** EPOCH_BYTES of printable ASCII. */
+  readonly epoch: string;
+}
+
+/** The UNIT_BYTES that `patchUnit` copies over the start of each row. */
+export function unitBytes(unit: FlushUnit): Uint8Array {
+  const bytes = new Uint8Array(UNIT_BYTES);
+  const c = { bytes, view: new DataView(bytes.buffer), at: 0 };
+  writeI64(c, unit.flush);
+  writeU16(c, unit.flushedOn);
+  writeU16(c, unit.shard);
+  const epoch = new TextEncoder().encode(unit.epoch);
+  if (epoch.length !== EPOCH_BYTES) throw new Error(`an epoch has ${EPOCH_BYTES} bytes`);
+  writeBytes(c, epoch);
+  return bytes;
+}
+
+/**
+ * Steps over one row and reports where its parts stand.
+ * Throws CursorError when the bytes are cut off; leaves `c.at` behind the row.
+ */
+export function walkRawClick(c: Cursor, out: RawClickSpans): void {
+  out.start = c.at;
+  need(c, DEDUP_KEY_OFFSET);
+  c.at += DEDUP_KEY_OFFSET;
+  skipString(c);
+  skipString(c);
+  out.partialKeyStart = c.at;
+  skipString(c);
+  skipString(c);
+  skipString(c);
+  skipString(c);
+  out.partialKeyEnd = c.at;
+  skipString(c);
+  skipString(c);
+  skipString(c);
+  skipString(c);
+  need(c, 8);
+  c.at += 8;
+  skipNullableI64(c);
+  skipNullableI64(c);
+}
+
+function skipNullableI64(c: Cursor): void {
+  if (readU8(c) === 0) {
+    need(c, 8);
+    c.at += 8;
+  }
+}
+
+/** Offsets into the walked bytes; the dedup key is [start + DEDUP_KEY_OFFSET, partialKeyStart). */
+export interface RawClickSpans {
+  start: number;
+  partialKeyStart: number;
+  partialKeyEnd: number;
+}
+
+/** The whole row as an object, for tests and tools (not for the hot path). */
+export function readRawClick(c: Cursor): RawClick & FlushUnit {
+  const flush = readI64(c);
+  need(c, 12);
+  const flushedOn = c.view.getUint16(c.at, true);
+  const shard = c.view.getUint16(c.at + 2, true);
+  const epoch = textOf(c.bytes.subarray(c.at + 4, c.at + 12));
+  c.at += 12;
+  const receivedAtMs = readI64(c);
+  const eventTimeMs = readI64(c);
+  const code = readU8(c);
+  const source = (Object.keys(TIME_SOURCE) as TimeSource[]).find((s) => TIME_SOURCE[s] === code);
+  if (source === undefined) throw new Error(`time_source ${code}`);
+  const text = () => textOf(readString(c));
+  const nullable = () => (readU8(c) === 1 ? null : readI64(c));
+  return {
+    flush,
+    flushedOn,
+    shard,
+    epoch,
+    receivedAtMs,
+    eventTimeMs,
+    timeSource: source,
+    account: text(),
+    clickId: text(),
+    adId: text(),
+    country: text(),
+    device: text(),
+    invalidReason: text(),
+    keyId: text(),
+    userId: readString(c),
+    ip: text(),
+    userAgent: readString(c),
+    claimedTimeMs: readI64(c),
+    sentAtMs: nullable(),
+    skewMs: nullable(),
+  };
+}

@@ -1,0 +1,84 @@
+/**
+ * One rejected click as a clicks_rejected row in RowBinary. Its first 20 bytes are a unit, as in
+ * raw-click.ts; then received_at i64 and the strings in the order of the columns, body_bytes u32 last.
+ */
+import {
+  need,
+  skipString,
+  utf8,
+  utf8Cut,
+  writeAscii,
+  writeI64,
+  writeString,
+  writeU32,
+} from "./cursor.ts";
+import type { Cursor } from "./cursor.ts";
+import {
+  ACCOUNT_BYTES_MAX,
+  CLICK_ID_BYTES_MAX,
+  IP_BYTES_MAX,
+  KEY_ID_BYTES_MAX,
+  REJECTED_BODY_BYTES_MAX,
+  REJECTED_MESSAGE_BYTES_MAX,
+  USER_AGENT_BYTES_MAX,
+} from "./limits.ts";
+import { UNIT_BYTES, writeEmptyUnit } from "./raw-click.ts";
+
+/** Codes and field names are ours and short. */
+const CODE_BYTES_MAX = 64;
+
+export const REJECTED_CLICK_BYTES_MAX =
+  UNIT_BYTES +
+  8 +
+  (1 + ACCOUNT_BYTES_MAX) +
+  (1 + KEY_ID_BYTES_MAX) +
+  2 * (1 + CODE_BYTES_MAX) +
+  (2 + REJECTED_MESSAGE_BYTES_MAX) +
+  (1 + CLICK_ID_BYTES_MAX) +
+  (1 + IP_BYTES_MAX) +
+  (2 + USER_AGENT_BYTES_MAX) +
+  (2 + REJECTED_BODY_BYTES_MAX) +
+  4;
+
+export interface RejectedClick {
+  readonly shard: number;
+  readonly receivedAtMs: number;
+  readonly account: string;
+  readonly keyId: string;
+  readonly code: string;
+  /** The field at fault, or empty. */
+  readonly field: string;
+  readonly message: string;
+  /** The id as sent where it was text, cut to the limit; else empty. */
+  readonly clickId: string;
+  readonly ip: string;
+  readonly userAgent: Uint8Array;
+  /** The click's own JSON as received, uncut. */
+  readonly body: string;
+}
+
+/** Appends the row with an empty unit; the caller has reserved REJECTED_CLICK_BYTES_MAX. */
+export function writeRejectedClick(c: Cursor, click: RejectedClick): void {
+  writeEmptyUnit(c, click.shard);
+  writeI64(c, click.receivedAtMs);
+  writeAscii(c, click.account);
+  writeAscii(c, click.keyId);
+  writeAscii(c, click.code);
+  writeAscii(c, click.field);
+  writeString(c, utf8Cut(click.message, REJECTED_MESSAGE_BYTES_MAX));
+  writeString(c, utf8Cut(click.clickId, CLICK_ID_BYTES_MAX));
+  writeAscii(c, click.ip);
+  writeString(c, click.userAgent);
+  const body = utf8(click.body);
+  writeString(c, body.subarray(0, REJECTED_BODY_BYTES_MAX));
+  writeU32(c, body.length);
+}
+
+/** Steps over one row. Throws CursorError when the bytes are cut off. */
+export function skipRejectedClick(c: Cursor): void {
+  need(c, UNIT_BYTES + 8);
+  c.at += UNIT_BYTES + 8;
+  for (let i = 0; i < 9; i++) skipString(c);
+  need(c, 4);
+  c.at += 4;
+}

@@ -1,0 +1,27 @@
+/** Which shard remembers a click, and which partition counts an ad: both are hashes of ids alone. */
+import { hash32 } from "./hash.ts";
+
+const scratch = new Uint8Array(512);
+
+/**
+ * The shard of a click id: `<install>.<rest>` goes by `<install>`, so that an SDK's batch stays
+ * together; any other id by the whole. Never by ad: a hot ad is then just a bigger number.
+ *
+ * @param clickId printable ASCII
+ */
+export function shardOf(clickId: string, shards: number): number {
+  const dot = clickId.indexOf(".");
+  const length = dot > 0 ? dot : clickId.length;
+  for (let i = 0; i < length; i++) scratch[i] = clickId.charCodeAt(i);
+  return hash32(scratch, 0, length) % shards;
+}
+
+/** The partition of an ad, from the id's bytes `bytes[start, end)` without their length. */
+export function partitionOf(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  partitions: number,
+): number {
+  return hash32(bytes, start, end) % partitions;
+}

@@ -1,0 +1,49 @@
+/** Stream names, subjects and message ids: who writes where, and how a message says what it is. */
+import { hashText } from "./hash.ts";
+
+export const STREAM = {
+  raw: "CLICKS_RAW",
+  partial: "CLICKS_PARTIAL",
+  rejected: "CLICKS_REJECTED",
+  results: "RESULTS",
+  setAside: "SET_ASIDE",
+} as const;
+export type StreamName = (typeof STREAM)[keyof typeof STREAM];
+
+/** What each stream captures. */
+export const STREAM_SUBJECTS: Readonly<Record<StreamName, readonly string[]>> = {
+  CLICKS_RAW: ["clicks.raw.*"],
+  CLICKS_PARTIAL: ["clicks.partial.*.*"],
+  CLICKS_REJECTED: ["clicks.rejected.*"],
+  RESULTS: ["results.>"],
+  SET_ASIDE: ["set_aside.*"],
+};
+
+export const rawSubject = (shard: number) => `clicks.raw.${shard}`;
+export const rejectedSubject = (shard: number) => `clicks.rejected.${shard}`;
+/** `partitions` in all, this is `partition`. */
+export const partialSubject = (partitions: number, partition: number) =>
+  `clicks.partial.${partitions}.${partition}`;
+export const resultSubject = (partitions: number, partition: number) =>
+  `results.counts.${partitions}.${partition}`;
+export const setAsideSubject = (stream: StreamName) => `set_aside.${stream}`;
+
+/**
+ * A message id: subject, producer, number, hash. The same bytes always get the same id, so
+ * publishing again inside the broker's duplicate window changes nothing.
+ *
+ * @param number a flush (`17`), an emission's chunk (`17.2`) or a settings hash
+ */
+export function messageId(
+  subject: string,
+  producer: string,
+  number: number | string,
+  hash: bigint,
+): string {
+  return `${subject}:${producer}:${number}:${hashText(hash)}`;
+}
+
+/** A shard as a producer: its storage's epoch makes a reset shard a new one. */
+export const shardProducer = (shard: number, epoch: string) => `s${shard}-${epoch}`;
+export const partitionProducer = (partitions: number, partition: number) =>
+  `p${partitions}-${partition}`;
