@@ -1,0 +1,176 @@
+/** An envelope's clicks, parsed, stamped and encoded into one batch for each shard concerned. */
+import { reserve, writer, written } from "../../wire/cursor.ts";
+import type { Cursor } from "../../wire/cursor.ts";
+import { writeRawClick, RAW_CLICK_BYTES_MAX } from "../../wire/raw-click.ts";
+import { REJECTED_CLICK_BYTES_MAX, writeRejectedClick } from "../../wire/rejected-click.ts";
+import { shardOf } from "../../wire/routing.ts";
+import type { Sender } from "../platform.ts";
+import type { Classified } from "./classify.ts";
+import { isRejection, parseClick } from "./parse-click.ts";
+import type { Rejection } from "./parse-click.ts";
+import type { Envelope } from "./parse-envelope.ts";
+import { stampTime } from "./stamp.ts";
+
+/**
+ * Every click belongs to one account until write keys exist; the column and the dedup key hold it
+ * already, so that nothing moves when they do.
+ */
+export const DEFAULT_ACCOUNT = "default";
+export const DEFAULT_KEY_ID = "none";
+
+/** What one shard gets of a request. Structured-clonable. */
+export interface ShardBatch {
+  readonly shard: number;
+  /** SHARDS as the sender knows it; the shard refuses a count that is not its own. */
+  readonly shards: number;
+  /** clicks_raw rows with empty units, and where each ends. */
+  readonly rows: Uint8Array;
+  readonly rowEnds: Uint32Array;
+  /** clicks_rejected rows with empty units, and where each ends. */
+  readonly rejectedRows: Uint8Array;
+  readonly rejectedEnds: Uint32Array;
+}
+
+export interface BatchForShard extends ShardBatch {
+  /** For each row of `rows`, its place in the envelope. */
+  readonly places: readonly number[];
+}
+
+export interface Sorted {
+  readonly batches: readonly BatchForShard[];
+  /** By place in the envelope; undefined where the click went to a shard. */
+  readonly rejections: readonly (Rejection | undefined)[];
+}
+
+/** What is the same for all clicks of a request. */
+export interface RequestFacts {
+  readonly receivedAtMs: number;
+  readonly sender: Sender;
+  readonly classified: Classified;
+  readonly shards: number;
+}
+
+/** Sorts an envelope into batches. Rejected clicks travel with the request's first batch. */
+export function sortIntoBatches(envelope: Envelope, facts: RequestFacts): Sorted {
+  const open = new Map<number, OpenBatch>();
+  const rejections: (Rejection | undefined)[] = [];
+  for (let place = 0; place < envelope.clicks.length; place++) {
+    const click = parseClick(envelope.clicks[place]);
+    if (isRejection(click)) {
+      rejections[place] = click;
+      continue;
+    }
+    const shard = shardOf(click.clickId, facts.shards);
+    const batch = openBatch(open, shard);
+    const stamp = stampTime(click.timestampMs, envelope.sentAtMs, facts.receivedAtMs);
+    reserve(batch.rows, RAW_CLICK_BYTES_MAX);
+    writeRawClick(batch.rows, {
+      shard,
+      receivedAtMs: facts.receivedAtMs,
+      eventTimeMs: stamp.eventTimeMs,
+      timeSource: stamp.timeSource,
+      account: DEFAULT_ACCOUNT,
+      clickId: click.clickId,
+      adId: click.adId,
+      country: facts.sender.country,
+      device: facts.classified.device,
+      invalidReason: facts.classified.invalidReason,
+      keyId: DEFAULT_KEY_ID,
+      userId: click.userId,
+      ip: facts.sender.ip,
+      userAgent: facts.classified.userAgent,
+      claimedTimeMs: click.timestampMs,
+      sentAtMs: envelope.sentAtMs,
+      skewMs: stamp.skewMs,
+    });
+    batch.rowEnds.push(batch.rows.at);
+    batch.places.push(place);
+  }
+  rejections.forEach((rejection, place) => {
+    if (rejection === undefined) return;
+    const home = open.keys().next().value ?? shardOf(rejection.clickId ?? "?", facts.shards);
+    addRejected(openBatch(open, home), home, rejection, envelope.clicks[place], facts);
+  });
+  return {
+    batches: [...open].map(([shard, batch]) => close(shard, batch, facts.shards)),
+    rejections,
+  };
+}
+
+/** A batch that carries nothing but the rejection of clicks that their shard found too old. */
+export function rejectedBatch(
+  shard: number,
+  rejected: readonly (readonly [Rejection, unknown])[],
+  facts: RequestFacts,
+): ShardBatch {
+  const batch = newBatch();
+  for (const [rejection, value] of rejected) addRejected(batch, shard, rejection, value, facts);
+  return close(shard, batch, facts.shards);
+}
+
+interface OpenBatch {
+  readonly rows: Cursor;
+  readonly rowEnds: number[];
+  readonly rejectedRows: Cursor;
+  readonly rejectedEnds: number[];
+  readonly places: number[];
+}
+
+function newBatch(): OpenBatch {
+  return { rows: writer(), rowEnds: [], rejectedRows: writer(0), rejectedEnds: [], places: [] };
+}
+
+function openBatch(open: Map<number, OpenBatch>, shard: number): OpenBatch {
+  let batch = open.get(shard);
+  if (batch === undefined) {
+    batch = newBatch();
+    open.set(shard, batch);
+  }
+  return batch;
+}
+
+function addRejected(
+  batch: OpenBatch,
+  shard: number,
+  rejection: Rejection,
+  value: unknown,
+  facts: RequestFacts,
+): void {
+  reserve(batch.rejectedRows, REJECTED_CLICK_BYTES_MAX);
+  writeRejectedClick(batch.rejectedRows, {
+    shard,
+    receivedAtMs: facts.receivedAtMs,
+    account: DEFAULT_ACCOUNT,
+    keyId: DEFAULT_KEY_ID,
+    code: rejection.code,
+    field: rejection.field,
+    message: rejection.message,
+    clickId: rejection.clickId ?? "",
+    ip: facts.sender.ip,
+    userAgent: facts.classified.userAgent,
+    body: textOfRejected(value),
+  });
+  batch.rejectedEnds.push(batch.rejectedRows.at);
+}
+
+/** JSON as parsed: the original text is gone by then. A click nested beyond the stack has no text. */
+function textOfRejected(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return "";
+  }
+}
+
+function close(shard: number, batch: OpenBatch, shards: number): BatchForShard {
+  return {
+    shard,
+    shards,
+    // Copies of just these bytes: a view would take its whole buffer along through the call.
+    rows: written(batch.rows).slice(),
+    rowEnds: Uint32Array.from(batch.rowEnds),
+    rejectedRows: written(batch.rejectedRows).slice(),
+    rejectedEnds: Uint32Array.from(batch.rejectedEnds),
+    places: batch.places,
+  };
+}

@@ -1,0 +1,28 @@
+/**
+ * The time policy: which moment a click is counted in, from what the client claims and what we know.
+ *
+ * Skew as in Segment's and Snowplow's collectors: what the client's clock showed when it sent, against
+ * our receipt. The SDK restamps `sent_at` on every attempt, so a batch that waited offline is not skewed.
+ */
+import type { TimeSource } from "../../wire/columns.ts";
+import { SMALL_SKEW_MS_MAX } from "../../wire/limits.ts";
+
+export interface Stamp {
+  readonly eventTimeMs: number;
+  readonly timeSource: TimeSource;
+  /** received_at − sent_at; null without a client clock. */
+  readonly skewMs: number | null;
+}
+
+/** All arguments in milliseconds since 1970. */
+export function stampTime(claimedMs: number, sentAtMs: number | null, receivedAtMs: number): Stamp {
+  if (sentAtMs === null) return { eventTimeMs: receivedAtMs, timeSource: "server", skewMs: null };
+  const skewMs = receivedAtMs - sentAtMs;
+  const stands = Math.abs(skewMs) <= SMALL_SKEW_MS_MAX;
+  const eventTimeMs = stands ? claimedMs : claimedMs + skewMs;
+  // Later than we could have received it: the claim contradicts itself.
+  if (eventTimeMs > receivedAtMs + SMALL_SKEW_MS_MAX) {
+    return { eventTimeMs: receivedAtMs, timeSource: "server", skewMs };
+  }
+  return { eventTimeMs, timeSource: stands ? "client" : "skew_corrected", skewMs };
+}

@@ -1,0 +1,139 @@
+/** The map step: an envelope goes to its shards, and every click gets its fate, in the order sent. */
+import type { ClickResult, IngestAnswer } from "../wire/ingest.ts";
+import { rejectedBatch, sortIntoBatches } from "./click/batches.ts";
+import type { BatchForShard, RequestFacts, ShardBatch } from "./click/batches.ts";
+import { classify } from "./click/classify.ts";
+import type { Rejection } from "./click/parse-click.ts";
+import type { Envelope } from "./click/parse-envelope.ts";
+import { edgeConfig } from "./config.ts";
+import type { Env } from "./config.ts";
+import { SHARD_ANSWER_MS_MAX } from "./limits.ts";
+import { platformOf } from "./platform.ts";
+import { FATE } from "./shard/fate.ts";
+
+export async function ingest(
+  request: Request,
+  env: Env,
+  envelope: Envelope,
+  receivedAtMs: number,
+): Promise<IngestAnswer> {
+  const config = edgeConfig(env);
+  const facts: RequestFacts = {
+    receivedAtMs,
+    sender: platformOf(config).sender(request),
+    classified: classify(request.headers.get("user-agent")),
+    shards: config.shards,
+  };
+  const { batches, rejections } = sortIntoBatches(envelope, facts);
+  const results: ClickResult[] = [];
+  rejections.forEach((rejection, place) => {
+    if (rejection !== undefined) results[place] = rejectedResult(rejection);
+  });
+  await Promise.all(
+    batches.map(async (batch) => {
+      const fates = await askShard(env, batch);
+      batch.places.forEach((place, i) => {
+        results[place] = resultOf(envelope.clicks[place], fates?.[i] ?? FATE.unavailable);
+      });
+      if (fates?.includes(FATE.tooOld) !== true) return;
+      if (await keepTooOld(env, envelope, batch, fates, facts)) return;
+      batch.places.forEach((place, i) => {
+        if (fates[i] === FATE.tooOld)
+          results[place] = resultOf(envelope.clicks[place], FATE.unavailable);
+      });
+    }),
+  );
+  return { ...tally(results), results };
+}
+
+/** The shard's fates, or null when it is away: nothing is known then, and sending again is safe. */
+async function askShard(env: Env, batch: ShardBatch): Promise<Uint8Array | null> {
+  const stub = env.SHARD_OBJECTS.get(env.SHARD_OBJECTS.idFromName(`shard-${batch.shard}`));
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  const away = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), SHARD_ANSWER_MS_MAX);
+  });
+  const answer = stub
+    .accept({
+      shard: batch.shard,
+      shards: batch.shards,
+      rows: batch.rows,
+      rowEnds: batch.rowEnds,
+      rejectedRows: batch.rejectedRows,
+      rejectedEnds: batch.rejectedEnds,
+    })
+    .catch((error: unknown) => {
+      console.error(
+        JSON.stringify({
+          level: "error",
+          msg: "shard is away",
+          shard: batch.shard,
+          error: String(error),
+        }),
+      );
+      return null;
+    });
+  try {
+    return await Promise.race([answer, away]);
+  } finally {
+    if (timer !== null) clearTimeout(timer);
+  }
+}
+
+/**
+ * Only the shard knows its acceptance limit, so these are rejected after the fact: kept, to be
+ * re-applied. False when the shard could not keep them.
+ */
+async function keepTooOld(
+  env: Env,
+  envelope: Envelope,
+  batch: BatchForShard,
+  fates: Uint8Array,
+  facts: RequestFacts,
+): Promise<boolean> {
+  const old = batch.places
+    .filter((_, i) => fates[i] === FATE.tooOld)
+    .map((place) => [tooOld(clickIdOf(envelope.clicks[place])), envelope.clicks[place]] as const);
+  return (await askShard(env, rejectedBatch(batch.shard, old, facts))) !== null;
+}
+
+function tooOld(clickId: string): Rejection {
+  return {
+    code: "too_old",
+    field: "timestamp",
+    message: "the click is older than what this service remembers; it is kept, and not counted",
+    clickId,
+  };
+}
+
+function resultOf(click: unknown, fate: number): ClickResult {
+  const click_id = clickIdOf(click);
+  switch (fate) {
+    case FATE.accepted:
+      return { click_id, status: "accepted" };
+    case FATE.duplicate:
+      return { click_id, status: "duplicate" };
+    case FATE.tooOld:
+      return rejectedResult(tooOld(click_id));
+    case FATE.unavailable:
+      return { click_id, status: "unavailable" };
+    default:
+      throw new Error(`a shard answered fate ${fate}`);
+  }
+}
+
+/** Only for elements that parsed as clicks. */
+function clickIdOf(click: unknown): string {
+  return (click as { readonly click_id: string }).click_id;
+}
+
+function rejectedResult({ clickId, code, field, message }: Rejection): ClickResult {
+  const result = { click_id: clickId, status: "rejected", code, message } as const;
+  return field === "" ? result : { ...result, field };
+}
+
+function tally(results: readonly ClickResult[]): Omit<IngestAnswer, "results"> {
+  const counts = { accepted: 0, duplicate: 0, rejected: 0, unavailable: 0 };
+  for (const result of results) counts[result.status]++;
+  return counts;
+}

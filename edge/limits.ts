@@ -1,0 +1,56 @@
+/** The edge's own limits, each with its unit and the sum that chose it. */
+import { BLOCK_BODY_BYTES_MAX } from "../wire/limits.ts";
+import { RAW_CLICK_BYTES_MAX } from "../wire/raw-click.ts";
+import { REJECTED_CLICK_BYTES_MAX } from "../wire/rejected-click.ts";
+
+/** One journal row; a flush takes whole rows, so a row must fit a message (SQLite's own limit here is 2 MB). */
+export const JOURNAL_ROW_BYTES_MAX = BLOCK_BODY_BYTES_MAX;
+
+/**
+ * Journal of one chain of one shard, while NATS is away. Peak load on 64 shards is 800 clicks/s of
+ * 250 bytes each, 200 KB/s: 2 GiB are three hours, out of the 10 GB an object may store.
+ */
+export const JOURNAL_BYTES_MAX = 2 * 1024 ** 3;
+
+/** Rejected clicks have a quota of their own: noise must not take the room of counted clicks. */
+export const REJECTED_JOURNAL_BYTES_MAX = 64 * 1024 ** 2;
+
+/** Receipt buckets: the horizon is dropped in steps of this. 24 of them cover the default day. */
+export const DEDUP_BUCKET_MS = 3_600_000;
+
+/**
+ * Ids in memory of one shard. A set of typed arrays takes 16 to 32 bytes per id: 48 MB at most,
+ * which leaves room in the 128 MB isolate.
+ */
+export const DEDUP_IDS_MAX = 1_500_000;
+
+/** A shard that has not answered by then is away; a phone waits no longer than some seconds for an answer. */
+export const SHARD_ANSWER_MS_MAX = 10_000;
+
+/** One JetStream acknowledgement; the flush is tried again from its record afterwards. */
+export const PUBLISH_MS_MAX = 5_000;
+export const CONNECT_MS_MAX = 5_000;
+
+/** Unflushed bytes that do not wait for the timer: a message is full. */
+export const FLUSH_BYTES = BLOCK_BODY_BYTES_MAX;
+
+/** Waits between failed flushes: doubled from the first to the last. */
+export const FLUSH_RETRY_MS_MIN = 500;
+export const FLUSH_RETRY_MS_MAX = 15_000;
+
+/** An open NATS connection keeps the object awake and billed: it is closed after this much quiet. */
+export const CONNECTION_IDLE_MS_MAX = 10_000;
+
+/** The alarm that stands behind the flush timer: late enough not to compete with it. */
+export const ALARM_DELAY_MS = 10_000;
+
+/** Distinct user agents whose classification is remembered in one isolate; ~200 bytes each. */
+export const USER_AGENTS_REMEMBERED_MAX = 2_000;
+
+if (
+  RAW_CLICK_BYTES_MAX > JOURNAL_ROW_BYTES_MAX ||
+  REJECTED_CLICK_BYTES_MAX > JOURNAL_ROW_BYTES_MAX
+) {
+  throw new Error("the longest click must fit a journal row");
+}
+if (ALARM_DELAY_MS <= FLUSH_RETRY_MS_MIN) throw new Error("the alarm stands behind the timer");

@@ -1,0 +1,58 @@
+/**
+ * A set of 64-bit fingerprints in typed arrays: open addressing, linear probing, two 32-bit lanes.
+ *
+ * The fingerprint is a hash already, so its low lane is the bucket. The pair (0, 0) marks an empty
+ * slot; a fingerprint of all zeros is stored as (0, 1), which costs one more false duplicate in 2^64.
+ */
+
+const CAPACITY_MIN = 1_024;
+
+export class FingerprintSet {
+  #slots = new Uint32Array(CAPACITY_MIN * 2);
+  #mask = CAPACITY_MIN - 1;
+  #size = 0;
+
+  /** Fingerprints held. */
+  get size(): number {
+    return this.#size;
+  }
+
+  has(low: number, high: number): boolean {
+    const slots = this.#slots;
+    if (low === 0 && high === 0) high = 1;
+    for (let i = low & this.#mask; ; i = (i + 1) & this.#mask) {
+      const slotLow = slots[2 * i]!;
+      const slotHigh = slots[2 * i + 1]!;
+      if (slotLow === low && slotHigh === high) return true;
+      if (slotLow === 0 && slotHigh === 0) return false;
+    }
+  }
+
+  /** Adds a fingerprint that is not in the set. */
+  add(low: number, high: number): void {
+    // Half full at most: an unsuccessful probe looks at 2.5 slots on average (Knuth vol. 3, 6.4).
+    if (2 * (this.#size + 1) > this.#mask + 1) this.#grow();
+    this.#place(low, high);
+    this.#size++;
+  }
+
+  #place(low: number, high: number): void {
+    const slots = this.#slots;
+    if (low === 0 && high === 0) high = 1;
+    let i = low & this.#mask;
+    while (slots[2 * i] !== 0 || slots[2 * i + 1] !== 0) i = (i + 1) & this.#mask;
+    slots[2 * i] = low;
+    slots[2 * i + 1] = high;
+  }
+
+  #grow(): void {
+    const old = this.#slots;
+    this.#slots = new Uint32Array(old.length * 2);
+    this.#mask = this.#slots.length / 2 - 1;
+    for (let i = 0; i < old.length; i += 2) {
+      const low = old[i]!;
+      const high = old[i + 1]!;
+      if (low !== 0 || high !== 0) this.#place(low, high);
+    }
+  }
+}

@@ -1,0 +1,63 @@
+/** What a shard flushes next, and what may leave its journal: decisions from observed facts. */
+
+/**
+ * The journal rows that the next flush takes: as many as fit one message, at least one.
+ *
+ * @param sizes rows that no flush has taken yet, in order
+ * @returns the last row's number, or null when there is nothing to flush
+ */
+export function planFlush(
+  sizes: readonly { readonly number: number; readonly byteCount: number }[],
+  byteCountMax: number,
+): number | null {
+  let to: number | null = null;
+  let byteCount = 0;
+  for (const row of sizes) {
+    byteCount += row.byteCount;
+    if (to !== null && byteCount > byteCountMax) break;
+    to = row.number;
+  }
+  return to;
+}
+
+/** What the newest message on the chain's own subject says; null when the subject has none. */
+export type NewestMessage = { readonly epoch: string; readonly flush: number } | null;
+
+export type Proof =
+  /** Nothing is old enough to ask for. */
+  | { readonly kind: "wait" }
+  /** Flushes through `flush` (journal rows through `to`) are downstream. */
+  | { readonly kind: "proven"; readonly flush: number; readonly to: number }
+  /** The broker does not have `fromFlush` any more, though it acknowledged it. */
+  | { readonly kind: "publish_again"; readonly fromFlush: number };
+
+/** The newest flush that is old enough to be proven, or null: only then the broker need be asked. */
+export function proofDue<F extends { readonly sealedAtMs: number }>(
+  unproven: readonly F[],
+  nowMs: number,
+  journalKeepMs: number,
+): F | null {
+  return unproven.findLast((f) => f.sealedAtMs <= nowMs - journalKeepMs) ?? null;
+}
+
+/**
+ * A range leaves the journal on proof, not on time alone: the newest message on the shard's subject
+ * is at or past it.
+ *
+ * @param unproven acknowledged flushes whose rows are kept, oldest first
+ */
+export function decideProof(
+  unproven: readonly { readonly flush: number; readonly to: number; readonly sealedAtMs: number }[],
+  nowMs: number,
+  journalKeepMs: number,
+  epoch: string,
+  newest: NewestMessage,
+): Proof {
+  const due = proofDue(unproven, nowMs, journalKeepMs);
+  if (due === null) return { kind: "wait" };
+  const reached = newest !== null && newest.epoch === epoch ? newest.flush : 0;
+  if (reached >= due.flush) return { kind: "proven", flush: due.flush, to: due.to };
+  const missing = unproven.find((f) => f.flush > reached);
+  if (missing === undefined) throw new Error(`flush ${due.flush} is neither reached nor missing`);
+  return { kind: "publish_again", fromFlush: missing.flush };
+}

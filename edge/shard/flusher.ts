@@ -1,0 +1,198 @@
+/**
+ * Carries one chain's journal to NATS: seals numbered flushes, publishes them in order, asks for
+ * proof before the journal forgets. One loop per chain, so rejected clicks never delay counted ones.
+ *
+ * Flush n+1 is published only when all of n is acknowledged, and always from n's stored record.
+ */
+import { decodeBlock, isFault, WIRE_VERSION } from "../../wire/block.ts";
+import { dayOf } from "../../wire/columns.ts";
+import { hashText } from "../../wire/hash.ts";
+import { BLOCK_BODY_BYTES_MAX } from "../../wire/limits.ts";
+import { rawSubject, rejectedSubject, STREAM } from "../../wire/subjects.ts";
+import type { Publisher } from "../publish/publisher.ts";
+import { assertAsRecorded, makeFlush, recipeOf } from "./flush-blocks.ts";
+import type { FlushMessage, FlushRecipe } from "./flush-blocks.ts";
+import { decideProof, planFlush, proofDue } from "./flush-plan.ts";
+import type { NewestMessage } from "./flush-plan.ts";
+import type { Chain, FlushRecord, Identity, ShardStorage } from "./storage.ts";
+
+export type Failpoint =
+  | "before_journal_commit"
+  | "after_journal_commit"
+  | "between_publishes"
+  | "before_acknowledgement";
+
+export interface FlusherParts {
+  readonly chain: Chain;
+  readonly storage: ShardStorage;
+  readonly identity: Identity;
+  readonly publisher: Publisher;
+  readonly settings: {
+    readonly windowSeconds: number;
+    readonly partitions: number;
+    readonly journalKeepMs: number;
+  };
+  nowMs(): number;
+  /** Resolves when everything written so far is durable. */
+  durable(): Promise<void>;
+  /** Stops there in crash tests; does nothing otherwise. */
+  reached(point: Failpoint): Promise<void>;
+  /** The journal has become smaller. */
+  trimmed(): void;
+}
+
+interface Sealed {
+  readonly record: FlushRecord;
+  readonly messages: readonly FlushMessage[];
+}
+
+/** Journal rows looked at for one plan: single clicks of ~250 bytes, 2,000 fill a message. */
+const PLAN_ROWS_MAX = 4_096;
+
+export class Flusher {
+  readonly #parts: FlusherParts;
+
+  constructor(parts: FlusherParts) {
+    this.#parts = parts;
+  }
+
+  /** Publishes everything that is in the journal now; throws when NATS is away or refuses. */
+  async flushAll(): Promise<void> {
+    await this.#publishAll();
+    await this.#prove();
+  }
+
+  async #publishAll(): Promise<void> {
+    for (let flush = this.#next(); flush !== null; flush = this.#next()) await this.#publish(flush);
+  }
+
+  /** True when the journal holds rows that no acknowledged flush covers. */
+  pending(): boolean {
+    const { storage, chain } = this.#parts;
+    return storage.oldestUnacknowledged(chain) !== null || this.#unflushed().length > 0;
+  }
+
+  /** When the next range may be proven; null when none waits for it. */
+  proofDueAtMs(): number | null {
+    const { storage, chain, settings } = this.#parts;
+    const oldest = storage.unprovenFlushes(chain)[0];
+    return oldest === undefined ? null : oldest.sealedAtMs + settings.journalKeepMs;
+  }
+
+  #unflushed(): { number: number; byteCount: number }[] {
+    const { storage, chain } = this.#parts;
+    return storage.journalSizes(chain, storage.newestFlush(chain)?.to ?? 0, PLAN_ROWS_MAX);
+  }
+
+  /** The flush to publish now: one made again from its record, or else a new one. */
+  #next(): Sealed | null {
+    const { storage, chain, identity } = this.#parts;
+    const record = storage.oldestUnacknowledged(chain);
+    if (record !== null) {
+      const messages = makeFlush(
+        recipeOf(record),
+        identity,
+        storage.journalRows(chain, record.from, record.to),
+      );
+      assertAsRecorded(record, messages);
+      return { record, messages };
+    }
+    const sizes = this.#unflushed();
+    const to = planFlush(sizes, BLOCK_BODY_BYTES_MAX);
+    return to === null ? null : this.#seal(sizes[0]!.number, to);
+  }
+
+  /** Writes down flush n before a byte of it leaves. */
+  #seal(from: number, to: number): Sealed {
+    const { storage, chain, identity, settings } = this.#parts;
+    const newest = storage.newestFlush(chain);
+    const newestBySubject = { ...newest?.newestBySubject };
+    const sealedAtMs = this.#parts.nowMs();
+    const recipe: FlushRecipe = {
+      chain,
+      flush: (newest?.flush ?? 0) + 1,
+      wireVersion: WIRE_VERSION,
+      windowSeconds: settings.windowSeconds,
+      partitions: settings.partitions,
+      flushedOn: dayOf(sealedAtMs),
+      previousOn: (subject) => newestBySubject[subject] ?? 0,
+    };
+    const messages = makeFlush(recipe, identity, storage.journalRows(chain, from, to));
+    const record: FlushRecord = {
+      chain,
+      flush: recipe.flush,
+      from,
+      to,
+      wireVersion: recipe.wireVersion,
+      windowSeconds: recipe.windowSeconds,
+      partitions: recipe.partitions,
+      flushedOn: recipe.flushedOn,
+      sealedAtMs,
+      messages: messages.map((m) => ({
+        subject: m.subject,
+        previous: m.previous,
+        hash: hashText(m.hash),
+      })),
+      newestBySubject: {
+        ...newestBySubject,
+        ...Object.fromEntries(messages.map((m) => [m.subject, recipe.flush])),
+      },
+      acknowledged: false,
+    };
+    storage.addFlush(record);
+    return { record, messages };
+  }
+
+  async #publish({ record, messages }: Sealed): Promise<void> {
+    const { storage, chain, publisher } = this.#parts;
+    await this.#parts.durable();
+    const publish = (m: FlushMessage) => publisher.publish(m.subject, m.id, m.bytes);
+    // Raw first: raw clicks are the truth that counts are derived from.
+    await publish(messages[0]!);
+    await this.#parts.reached("between_publishes");
+    await Promise.all(messages.slice(1).map(publish));
+    await this.#parts.reached("before_acknowledgement");
+    storage.setAcknowledged(chain, record.flush);
+  }
+
+  async #prove(): Promise<void> {
+    const { storage, chain, identity, settings } = this.#parts;
+    const unproven = storage.unprovenFlushes(chain);
+    const nowMs = this.#parts.nowMs();
+    if (proofDue(unproven, nowMs, settings.journalKeepMs) === null) return;
+    const newest = await this.#newestMessage();
+    const proof = decideProof(unproven, nowMs, settings.journalKeepMs, identity.epoch, newest);
+    if (proof.kind === "proven") {
+      storage.setProven(chain, proof.flush, proof.to);
+      this.#parts.trimmed();
+    } else if (proof.kind === "publish_again") {
+      console.error(
+        JSON.stringify({
+          level: "error",
+          msg: "the broker lost flushes it had acknowledged; publishing them again",
+          shard: identity.shard,
+          chain,
+          flush: proof.fromFlush,
+        }),
+      );
+      storage.setUnacknowledgedFrom(chain, proof.fromFlush);
+      await this.#publishAll();
+    }
+  }
+
+  async #newestMessage(): Promise<NewestMessage> {
+    const { chain, identity, publisher } = this.#parts;
+    const bytes =
+      chain === "clicks"
+        ? await publisher.newest(STREAM.raw, rawSubject(identity.shard))
+        : await publisher.newest(STREAM.rejected, rejectedSubject(identity.shard));
+    if (bytes === null) return null;
+    const block = decodeBlock(bytes);
+    if (isFault(block))
+      throw new Error(`the newest message of shard ${identity.shard} is no block: ${block.reason}`);
+    const { origin } = block;
+    if (origin.kind !== "raw" && origin.kind !== "rejected")
+      throw new Error(`a ${origin.kind} block on a shard's subject`);
+    return { epoch: origin.epoch, flush: origin.flush };
+  }
+}

@@ -1,0 +1,336 @@
+/**
+ * The Durable Object of one slice of clicks: dedup, journal, flush. Decisions live in the files
+ * beside it; this is the shell that holds storage, clock and connection together.
+ *
+ * What the platform hides: memory is lost on eviction, deploy and exception, so everything here is
+ * rebuilt from SQLite in the constructor; an output gate holds every answer until the writes before
+ * it are durable; timers die with the object, so an alarm stands behind the flush timer.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { reader } from "../../wire/cursor.ts";
+import { DEDUP_KEY_OFFSET, EVENT_TIME_OFFSET, walkRawClick } from "../../wire/raw-click.ts";
+import type { ShardBatch } from "../click/batches.ts";
+import { edgeConfig } from "../config.ts";
+import type { EdgeConfig, Env } from "../config.ts";
+import {
+  ALARM_DELAY_MS,
+  CONNECTION_IDLE_MS_MAX,
+  FLUSH_BYTES,
+  FLUSH_RETRY_MS_MAX,
+  FLUSH_RETRY_MS_MIN,
+  JOURNAL_ROW_BYTES_MAX,
+  REJECTED_JOURNAL_BYTES_MAX,
+} from "../limits.ts";
+import { NatsPublisher } from "../publish/publisher.ts";
+import { bucketOf, DedupIndex, limitAfterDropping } from "./dedup-index.ts";
+import { FATE } from "./fate.ts";
+import { Fingerprints } from "./flush-blocks.ts";
+import { Flusher } from "./flusher.ts";
+import type { Failpoint } from "./flusher.ts";
+import { GroupCommit, journalRowsOf } from "./group-commit.ts";
+import type { Group, GroupPiece } from "./group-commit.ts";
+import { CHAINS, ShardStorage } from "./storage.ts";
+import type { Chain, Identity } from "./storage.ts";
+
+/** What exists only once the shard knows who it is. */
+interface Running {
+  readonly identity: Identity;
+  readonly fingerprints: Fingerprints;
+  readonly flushers: Readonly<Record<Chain, Flusher>>;
+}
+
+export class ClickShard extends DurableObject<Env> {
+  readonly #config: EdgeConfig;
+  readonly #storage: ShardStorage;
+  readonly #index: DedupIndex;
+  readonly #publisher: NatsPublisher;
+  readonly #group = new GroupCommit((group) => this.#commit(group));
+  readonly #journalBytes: Record<Chain, number> = { clicks: 0, rejected: 0 };
+  readonly #nextNumber: Record<Chain, number> = { clicks: 1, rejected: 1 };
+  readonly #loops: Record<Chain, FlushLoop> = { clicks: newLoop(), rejected: newLoop() };
+  #acceptFromMs: number;
+  #running: Running | null = null;
+  #alarmAtMs: number | null = null;
+  #idleTimer: ReturnType<typeof setTimeout> | null = null;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#config = edgeConfig(env);
+    this.#publisher = new NatsPublisher(this.#config.natsUrl);
+    this.#storage = new ShardStorage(ctx.storage.sql);
+    this.#index = new DedupIndex(this.#config.dedupHorizonMs);
+    // A new storage remembers nothing; older clicks than the horizon are refused from the start.
+    this.#acceptFromMs =
+      this.#storage.number("accept_from_ms") ?? Date.now() - this.#config.dedupHorizonMs;
+    for (const { bucket, fingerprints } of this.#storage.fingerprints()) {
+      for (let i = 0; i < fingerprints.length; i += 2) {
+        this.#index.add(bucket, fingerprints[i]!, fingerprints[i + 1]!);
+      }
+    }
+    const shard = this.#storage.ownShard();
+    if (shard !== null) this.#start(shard);
+  }
+
+  /**
+   * Decides and keeps one batch. Resolves when every `accepted` and `duplicate` of the answer is
+   * durable; one fate (fate.ts) for each row, in order.
+   */
+  async accept(batch: ShardBatch): Promise<Uint8Array> {
+    const running = this.#running ?? this.#start(batch.shard);
+    this.#checkShardCount(batch);
+    this.#forgetWhatMustGo(batch.rowEnds.length);
+    const fates = this.#decide(batch, running);
+    this.#keepRejected(batch);
+    await this.#group.settled();
+    return fates;
+  }
+
+  /** Stands behind the timers: after an eviction or a crash it is what flushes. */
+  override async alarm(): Promise<void> {
+    this.#alarmAtMs = null;
+    if (this.#running === null) return;
+    // Every failure is caught in there: an alarm that throws is dropped after six retries.
+    await Promise.all(CHAINS.map((chain) => this.#flush(chain)));
+    await this.#setNextAlarm();
+  }
+
+  #start(shard: number): Running {
+    const identity = this.#storage.identity(shard);
+    const flusher = (chain: Chain) =>
+      new Flusher({
+        chain,
+        storage: this.#storage,
+        identity,
+        publisher: this.#publisher,
+        settings: this.#config,
+        nowMs: () => Date.now(),
+        durable: () => this.ctx.storage.sync(),
+        reached: (point) => this.#reached(point),
+        trimmed: () => {
+          this.#journalBytes[chain] = this.#storage.journalBytes(chain);
+        },
+      });
+    for (const chain of CHAINS) {
+      this.#journalBytes[chain] = this.#storage.journalBytes(chain);
+      this.#nextNumber[chain] = this.#storage.newestJournalNumber(chain) + 1;
+    }
+    this.#running = {
+      identity,
+      fingerprints: new Fingerprints(identity.fingerprintKey),
+      flushers: { clicks: flusher("clicks"), rejected: flusher("rejected") },
+    };
+    return this.#running;
+  }
+
+  /**
+   * Another number of shards moves ids to shards that do not remember them: allowed only together
+   * with ACCEPT_SINCE, before which everything is `too_old`.
+   */
+  #checkShardCount(batch: ShardBatch): void {
+    const known = this.#storage.number("shards");
+    if (known === batch.shards) return;
+    if (known !== null) {
+      const since = this.#config.acceptSinceMs;
+      if (since <= this.#acceptFromMs) {
+        throw new Error(
+          `SHARDS changed from ${known} to ${batch.shards}: set ACCEPT_SINCE to the time of the change`,
+        );
+      }
+      this.#acceptFromMs = since;
+      this.#storage.setNumber("accept_from_ms", since);
+    }
+    this.#storage.setNumber("shards", batch.shards);
+  }
+
+  #forgetWhatMustGo(idCount: number): void {
+    for (;;) {
+      const bucket = this.#index.bucketToDrop(Date.now(), idCount);
+      if (bucket === null) return;
+      this.#acceptFromMs = Math.max(this.#acceptFromMs, limitAfterDropping(bucket));
+      this.#storage.dropBucket(bucket, this.#acceptFromMs);
+      this.#index.drop(bucket);
+    }
+  }
+
+  #decide(batch: ShardBatch, { fingerprints }: Running): Uint8Array {
+    const fates = new Uint8Array(batch.rowEnds.length);
+    const c = reader(batch.rows);
+    const spans = { start: 0, partialKeyStart: 0, partialKeyEnd: 0 };
+    const bucket = bucketOf(Date.now());
+    for (let i = 0; i < fates.length; i++) {
+      walkRawClick(c, spans);
+      if (c.at !== batch.rowEnds[i])
+        throw new Error(`row ${i} ends at ${c.at}, the batch says ${batch.rowEnds[i]}`);
+      const lanes = fingerprints.of(
+        batch.rows,
+        spans.start + DEDUP_KEY_OFFSET,
+        spans.partialKeyStart,
+      );
+      const low = lanes[0]!;
+      const high = lanes[1]!;
+      const eventTimeMs = Number(c.view.getBigInt64(spans.start + EVENT_TIME_OFFSET, true));
+      if (this.#index.has(low, high)) fates[i] = FATE.duplicate;
+      else if (eventTimeMs < this.#acceptFromMs) fates[i] = FATE.tooOld;
+      else if (this.#journalBytes.clicks >= this.#config.journalBytesMax)
+        fates[i] = FATE.unavailable;
+      else {
+        fates[i] = FATE.accepted;
+        const row = batch.rows.subarray(spans.start, c.at);
+        this.#index.add(bucket, low, high);
+        this.#journalBytes.clicks += row.length;
+        this.#group.addClick({ row, low, high });
+      }
+    }
+    return fates;
+  }
+
+  /** Beyond their quota rejected clicks are counted in the answer, and not kept. */
+  #keepRejected(batch: ShardBatch): void {
+    let start = 0;
+    for (const end of batch.rejectedEnds) {
+      const row = batch.rejectedRows.subarray(start, end);
+      start = end;
+      if (this.#journalBytes.rejected >= REJECTED_JOURNAL_BYTES_MAX) continue;
+      this.#journalBytes.rejected += row.length;
+      this.#group.addRejected({ row, low: 0, high: 0 });
+    }
+  }
+
+  /**
+   * Writes a group to the journal. A failed commit aborts the object: its ids are in memory and not
+   * in storage, and must not answer `duplicate`.
+   */
+  async #commit(group: Group): Promise<void> {
+    try {
+      await this.#reached("before_journal_commit");
+      const bucket = bucketOf(Date.now());
+      for (const { rows, fingerprints } of journalRowsOf(group.clicks, JOURNAL_ROW_BYTES_MAX)) {
+        this.#storage.appendJournal("clicks", this.#nextNumber.clicks++, {
+          bucket,
+          rowCount: fingerprints.length / 2,
+          rows,
+          fingerprints: new Uint8Array(fingerprints.buffer),
+        });
+      }
+      for (const { rows, fingerprints } of journalRowsOf(group.rejected, JOURNAL_ROW_BYTES_MAX)) {
+        this.#storage.appendJournal("rejected", this.#nextNumber.rejected++, {
+          bucket,
+          rowCount: fingerprints.length / 2,
+          rows,
+          fingerprints: null,
+        });
+      }
+      this.#setAlarmBehind(Date.now() + ALARM_DELAY_MS);
+      await this.ctx.storage.sync();
+      await this.#reached("after_journal_commit");
+    } catch (error) {
+      this.ctx.abort(`a commit failed: ${String(error)}`);
+      throw error;
+    }
+    this.#committed("clicks", group.clicks);
+    this.#committed("rejected", group.rejected);
+  }
+
+  /** New rows start the chain's timer; a full message does not wait for it. */
+  #committed(chain: Chain, pieces: readonly GroupPiece[]): void {
+    if (pieces.length === 0) return;
+    const loop = this.#loops[chain];
+    for (const { row } of pieces) loop.unflushedBytes += row.length;
+    if (loop.unflushedBytes >= FLUSH_BYTES && loop.failures === 0)
+      this.ctx.waitUntil(this.#flush(chain));
+    else this.#flushSoon(chain);
+  }
+
+  /** In the transaction of the rows it stands behind; only when none is set that comes sooner. */
+  #setAlarmBehind(atMs: number): void {
+    if (this.#alarmAtMs !== null && this.#alarmAtMs <= atMs) return;
+    this.#alarmAtMs = atMs;
+    void this.ctx.storage.setAlarm(atMs);
+  }
+
+  async #setNextAlarm(): Promise<void> {
+    const flushers = this.#running?.flushers;
+    if (flushers === undefined) return;
+    const dueMs = CHAINS.map((chain) => {
+      if (flushers[chain].pending()) return Date.now() + ALARM_DELAY_MS;
+      return flushers[chain].proofDueAtMs() ?? Infinity;
+    });
+    const atMs = Math.min(...dueMs);
+    if (atMs !== Infinity) this.#setAlarmBehind(Math.max(atMs, Date.now() + ALARM_DELAY_MS));
+    await this.ctx.storage.sync();
+  }
+
+  /** Starts the chain's timer, or lets a running loop know that there is more. */
+  #flushSoon(chain: Chain, delayMs = this.#config.flushIntervalMs): void {
+    const loop = this.#loops[chain];
+    loop.timer ??= setTimeout(() => {
+      loop.timer = null;
+      this.ctx.waitUntil(this.#flush(chain));
+    }, delayMs);
+  }
+
+  /** One loop per chain; failures wait with growing pauses, and never leave here. */
+  async #flush(chain: Chain): Promise<void> {
+    const loop = this.#loops[chain];
+    const flusher = this.#running?.flushers[chain];
+    if (loop.busy || flusher === undefined) return;
+    loop.busy = true;
+    loop.unflushedBytes = 0;
+    this.#keepConnection();
+    try {
+      await flusher.flushAll();
+      loop.failures = 0;
+    } catch (error) {
+      const pauseMs = Math.min(FLUSH_RETRY_MS_MIN * 2 ** loop.failures, FLUSH_RETRY_MS_MAX);
+      loop.failures++;
+      console.error(
+        JSON.stringify({
+          level: "warn",
+          msg: "flush failed, will be made again",
+          shard: this.#running?.identity.shard,
+          chain,
+          error: String(error),
+          pauseMs,
+        }),
+      );
+      this.#flushSoon(chain, pauseMs);
+    } finally {
+      loop.busy = false;
+    }
+    if (loop.failures === 0 && flusher.pending()) this.#flushSoon(chain);
+    this.#closeWhenIdle();
+  }
+
+  #keepConnection(): void {
+    if (this.#idleTimer !== null) clearTimeout(this.#idleTimer);
+    this.#idleTimer = null;
+  }
+
+  #closeWhenIdle(): void {
+    this.#keepConnection();
+    this.#idleTimer = setTimeout(() => {
+      this.#idleTimer = null;
+      if (!this.#loops.clicks.busy && !this.#loops.rejected.busy)
+        this.ctx.waitUntil(this.#publisher.close());
+    }, CONNECTION_IDLE_MS_MAX);
+  }
+
+  async #reached(point: Failpoint): Promise<void> {
+    if (this.#config.failpoint !== point) return;
+    // The test that listens there kills this process; no answer ever comes.
+    await fetch(`${this.#config.failpointUrl}/${point}`);
+  }
+}
+
+interface FlushLoop {
+  timer: ReturnType<typeof setTimeout> | null;
+  busy: boolean;
+  /** In a row. */
+  failures: number;
+  /** Committed since the last flush began: a hint for its start, not a fact anything is decided by. */
+  unflushedBytes: number;
+}
+
+function newLoop(): FlushLoop {
+  return { timer: null, busy: false, failures: 0, unflushedBytes: 0 };
+}
