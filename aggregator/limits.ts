@@ -1,0 +1,61 @@
+/** The aggregator's limits, each with its unit and the sum that chose it. */
+import { BLOCK_BODY_BYTES_MAX } from "../wire/limits.ts";
+import { RESULT_BYTES_MAX } from "../wire/result.ts";
+
+/** Body of one result chunk: a full message. */
+export const CHUNK_BYTES_MAX = BLOCK_BODY_BYTES_MAX;
+/** A chunk holds at least one row; small chunks are for tests. */
+export const CHUNK_BYTES_MIN = RESULT_BYTES_MAX;
+
+/** Bytes that one insert takes: 32 full messages, ~100,000 raw rows, where ClickHouse is at its best. */
+export const SINK_BATCH_BYTES_MAX = 16 * 1024 * 1024;
+
+/** Messages of one insert: tiny units (an idle night) must not make an endless list of units. */
+export const SINK_BATCH_UNITS_MAX = 2_000;
+
+/**
+ * Stream time that one insert spans at most. One insert a second and table is far below what makes
+ * ClickHouse complain about parts, and an analyst waits no longer.
+ */
+export const SINK_LINGER_MS = 1_000;
+
+/** How long after a batch's span a message of it may still arrive: clocks of broker and sink, delivery. */
+export const SINK_SLACK_MS = 250;
+
+/**
+ * Rows that ClickHouse may squash into one block, so that one insert is one part: the most rows
+ * that SINK_BATCH_BYTES_MAX can hold (rejected and result rows are 40 bytes at least).
+ */
+export const INSERT_ROWS_MAX = Math.ceil(SINK_BATCH_BYTES_MAX / 40);
+
+/** Waits between failed attempts against NATS or ClickHouse: doubled from the first to the last. */
+export const RETRY_MS_MIN = 200;
+export const RETRY_MS_MAX = 10_000;
+
+/** One JetStream acknowledgement. */
+export const PUBLISH_MS_MAX = 5_000;
+
+/** Messages asked for ahead of the step; 500 of 20 KB are 10 MB. */
+export const READ_AHEAD_MESSAGES = 500;
+
+/** A sink looks for what may leave its stream this often. */
+export const TRIM_INTERVAL_MS = 60_000;
+
+/** A shutdown waits this long for the batch in hand, then leaves it to the next start. */
+export const SHUTDOWN_MS_MAX = 8_000;
+
+/** The stored streams' shares of the broker's store; together at most 80 %. */
+export const STREAM_SHARE = {
+  CLICKS_RAW: 0.45,
+  CLICKS_PARTIAL: 0.15,
+  CLICKS_REJECTED: 0.05,
+  RESULTS: 0.13,
+  SET_ASIDE: 0.02,
+} as const;
+
+/** The broker's own default; messages made again later than this are told by their numbers. */
+export const DUPLICATE_WINDOW_MS = 120_000;
+
+const shares = Object.values(STREAM_SHARE).reduce((sum, share) => sum + share, 0);
+if (shares > 0.8 + 1e-9) throw new Error(`streams share ${shares} of the store`);
+if (CHUNK_BYTES_MIN > CHUNK_BYTES_MAX) throw new Error("a result row must fit a chunk");

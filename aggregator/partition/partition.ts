@@ -1,0 +1,204 @@
+/** The shell of one partition: reads its subject from the start, steps, publishes what comes out. */
+import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
+import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
+import { decodeBlock, encodeBlock, isFault } from "../../wire/block.ts";
+import type { Block, Settings } from "../../wire/block.ts";
+import {
+  messageId,
+  partialSubject,
+  partitionProducer,
+  resultSubject,
+  STREAM,
+} from "../../wire/subjects.ts";
+import type { Kernel } from "../../wasm/kernel.ts";
+import { PUBLISH_MS_MAX } from "../limits.ts";
+import type { Alarms } from "../ops/alarms.ts";
+import type { Log } from "../ops/log.ts";
+import { retry } from "../ops/retry.ts";
+import { isNatsFailure } from "../source/nats-failure.ts";
+import { setAside } from "../source/set-aside.ts";
+import { readStream, storedMessage } from "../source/stream-reader.ts";
+import type { StreamMessage } from "../source/stream-reader.ts";
+import { decidePublish } from "./decide-publish.ts";
+import type { NewestResult } from "./decide-publish.ts";
+import type { Emission, ResultMessage } from "./emission.ts";
+import { newPartition, step, watermarkMs } from "./step.ts";
+import type { Effect } from "./step.ts";
+
+export interface PartitionParts {
+  readonly partitions: number;
+  readonly partition: number;
+  /** What the environment asks for; in force once it is a message in the stream. */
+  readonly settings: Settings;
+  readonly kernel: Kernel;
+  readonly js: JetStreamClient;
+  readonly manager: JetStreamManager;
+  readonly alarms: Alarms;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  /** Stops there in crash tests; does nothing otherwise. */
+  reached(point: "between_chunks"): void;
+}
+
+/** Runs until the signal aborts; throws what must not be survived. */
+export async function runPartition(parts: PartitionParts): Promise<void> {
+  const { partitions, partition, js, manager, log, signal } = parts;
+  const subject = partialSubject(partitions, partition);
+  const state = newPartition(partitions, partition, parts.kernel);
+  const publisher = new EmissionPublisher(parts);
+  let settingsPublished = false;
+  if ((await storedMessage(manager, STREAM.partial, { last_by_subj: subject })) === null) {
+    await publishSettings(parts, subject);
+    settingsPublished = true;
+  }
+  // There are no snapshots yet: a start replays the whole subject, and skips the emissions that are there.
+  for await (const message of readStream(js, STREAM.partial, subject, 1, signal)) {
+    const block = await readBlock(parts, message);
+    for (const effect of step(state, { ...message, block })) {
+      await carryOut(parts, publisher, message, effect);
+    }
+    if (message.pending === 0 && !settingsPublished && differs(state.settings, parts.settings)) {
+      await publishSettings(parts, subject);
+      settingsPublished = true;
+    }
+  }
+  log.info(
+    { partition, emission: state.emission, watermarkMs: watermarkMs(state) },
+    "partition stopped",
+  );
+}
+
+/** Null for a message that is not ours: it goes aside, and blocks nothing. */
+async function readBlock(parts: PartitionParts, message: StreamMessage): Promise<Block | null> {
+  const block = decodeBlock(message.data);
+  if (!isFault(block)) return block;
+  if (block.fault === "version")
+    throw new Error(`${message.subject} ${message.sequence}: ${block.reason}`);
+  await setAside(parts, STREAM.partial, message, block.reason);
+  return null;
+}
+
+async function carryOut(
+  parts: PartitionParts,
+  publisher: EmissionPublisher,
+  message: StreamMessage,
+  effect: Effect,
+): Promise<void> {
+  switch (effect.kind) {
+    case "emit":
+      return publisher.publish(effect.emission);
+    case "alarm":
+      return parts.alarms.raise(`partition ${parts.partition}`, effect.alarm);
+    case "set_aside":
+      return setAside(parts, STREAM.partial, message, effect.reason);
+  }
+}
+
+/** Publishes emissions behind the fence of their subject. */
+class EmissionPublisher {
+  readonly #parts: PartitionParts;
+  readonly #subject: string;
+  /** The newest message on the results subject as far as we know; undefined: ask. */
+  #newest: NewestResult | undefined;
+
+  constructor(parts: PartitionParts) {
+    this.#parts = parts;
+    this.#subject = resultSubject(parts.partitions, parts.partition);
+  }
+
+  async publish(emission: Emission): Promise<void> {
+    const { log, signal, partition } = this.#parts;
+    for (const message of emission.messages) {
+      const sent = await retry(
+        "publish emission",
+        () => this.#chunk(emission, message),
+        isNatsFailure,
+        log,
+        signal,
+      );
+      if (sent && message.chunk < emission.messages.length - 1)
+        this.#parts.reached("between_chunks");
+    }
+    log.debug(
+      { partition, emission: emission.number, rows: emission.rows, clicks: emission.clicks },
+      "emission",
+    );
+  }
+
+  /** True when this instance published it. */
+  async #chunk(emission: Emission, message: ResultMessage): Promise<boolean> {
+    const { alarms, partition } = this.#parts;
+    for (;;) {
+      this.#newest ??= await this.#askNewest();
+      const decision = decidePublish(emission, message.chunk, this.#newest);
+      if (decision.kind === "skip") return false;
+      if (decision.kind === "differs") {
+        await alarms.raise(
+          `partition ${partition}`,
+          this.#alarm("hash_differs", message, decision.detail),
+        );
+        // This state is not to be trusted: the process ends, and the next one replays.
+        throw new Error(decision.detail);
+      }
+      if (decision.hole !== null) {
+        await alarms.raise(`partition ${partition}`, this.#alarm("hole", message, decision.hole));
+      }
+      // Until the answer is there, we do not know what is newest.
+      this.#newest = undefined;
+      try {
+        const ack = await this.#parts.js.publish(this.#subject, message.bytes, {
+          msgID: message.id,
+          timeout: PUBLISH_MS_MAX,
+          expect: { lastSubjectSequence: decision.fence },
+        });
+        this.#newest = {
+          emission: emission.number,
+          chunk: message.chunk,
+          chunks: emission.messages.length,
+          emissionHash: emission.hash,
+          sequence: ack.seq,
+        };
+        return true;
+      } catch (error) {
+        if (
+          error instanceof JetStreamApiError &&
+          error.code === JetStreamApiCodes.StreamWrongLastSequence
+        )
+          continue;
+        throw error;
+      }
+    }
+  }
+
+  async #askNewest(): Promise<NewestResult> {
+    const stored = await storedMessage(this.#parts.manager, STREAM.results, {
+      last_by_subj: this.#subject,
+    });
+    if (stored === null) return null;
+    const block = decodeBlock(stored.data);
+    if (isFault(block) || block.origin.kind !== "result") {
+      throw new Error(`the newest message on ${this.#subject} is no result block`);
+    }
+    return { ...block.origin, sequence: stored.sequence };
+  }
+
+  #alarm(alarm: string, message: ResultMessage, detail: string) {
+    return { alarm, subject: this.#subject, messageId: message.id, detail };
+  }
+}
+
+function differs(a: Settings, b: Settings): boolean {
+  return (Object.keys(b) as (keyof Settings)[]).some((key) => a[key] !== b[key]);
+}
+
+async function publishSettings(
+  { js, partitions, partition, settings, log }: PartitionParts,
+  subject: string,
+): Promise<void> {
+  const { bytes, hash } = encodeBlock({ kind: "settings", ...settings }, 0, new Uint8Array(0));
+  await js.publish(subject, bytes, {
+    msgID: messageId(subject, partitionProducer(partitions, partition), "settings", hash),
+    timeout: PUBLISH_MS_MAX,
+  });
+  log.info({ partition, settings }, "settings published");
+}

@@ -1,0 +1,250 @@
+/**
+ * A partition as a deterministic state machine: the same messages with the same broker times give
+ * the same emissions, byte for byte, on any machine. No clock, no I/O; what is to be done comes out
+ * as effects.
+ */
+import type { Block, PartialOrigin, ProducerNumber, Settings } from "../../wire/block.ts";
+import { dayOf } from "../../wire/columns.ts";
+import { hashText } from "../../wire/hash.ts";
+import type { Alarm } from "../ops/alarms.ts";
+import type { Kernel } from "../../wasm/kernel.ts";
+import { CHUNK_BYTES_MAX } from "../limits.ts";
+import { makeEmission } from "./emission.ts";
+import type { Emission } from "./emission.ts";
+
+/** Raised when the same messages would give other emissions than before. */
+export const STEP_VERSION = 1;
+
+/** In force until the stream's first settings message. */
+export const SETTINGS_BEFORE_ANY: Settings = {
+  stepVersion: STEP_VERSION,
+  windowSeconds: 60,
+  graceMs: 5_000,
+  chunkBytesMax: CHUNK_BYTES_MAX,
+  topCount: 0,
+};
+
+/** The newest flush of a producer that is counted here, with its hash to compare a repeat against. */
+interface Counted extends ProducerNumber {
+  readonly hash: bigint;
+}
+
+export interface PartitionState {
+  readonly partitions: number;
+  readonly partition: number;
+  settings: Settings;
+  /** Newest broker time seen: it never goes back, whatever a new leader's clock says. */
+  brokerTimeMs: number;
+  /** Windows that end at or before this are closed (seconds since 1970); 0 before the first message. */
+  closedThroughSeconds: number;
+  /** Number of the newest emission. */
+  emission: number;
+  readonly producers: Map<string, Counted>;
+  readonly kernel: Kernel;
+  /** Clicks ingested and not emitted yet: what the kernel must give back. */
+  clicksHeld: number;
+}
+
+/** A message that passed the reader's checks, or null for one that was set aside: its time still counts. */
+export interface StepMessage {
+  readonly subject: string;
+  readonly id: string;
+  readonly brokerTimeMs: number;
+  readonly block: Block | null;
+}
+
+export type Effect =
+  | { readonly kind: "emit"; readonly emission: Emission }
+  | { readonly kind: "alarm"; readonly alarm: Alarm }
+  /** The block's rows are not what its kind promises: our own fault, and nothing of it is counted. */
+  | { readonly kind: "set_aside"; readonly reason: string };
+
+export function newPartition(
+  partitions: number,
+  partition: number,
+  kernel: Kernel,
+): PartitionState {
+  return {
+    partitions,
+    partition,
+    settings: SETTINGS_BEFORE_ANY,
+    brokerTimeMs: 0,
+    closedThroughSeconds: 0,
+    emission: 0,
+    producers: new Map(),
+    kernel,
+    clicksHeld: 0,
+  };
+}
+
+/** Time first, then content: what a message carries is judged by the watermark it brings. */
+export function step(state: PartitionState, message: StepMessage): Effect[] {
+  const effects: Effect[] = [];
+  state.brokerTimeMs = Math.max(state.brokerTimeMs, message.brokerTimeMs);
+  const emission = closeWindows(state);
+  if (emission !== null) effects.push({ kind: "emit", emission });
+  const { block } = message;
+  if (block === null) return effects;
+  switch (block.origin.kind) {
+    case "tick":
+      break;
+    case "settings":
+      takeSettings(state, block.origin);
+      break;
+    case "partial":
+      effects.push(...ingest(state, message, block as Block<PartialOrigin>));
+      break;
+    case "raw":
+    case "rejected":
+    case "result":
+      effects.push({
+        kind: "set_aside",
+        reason: `a ${block.origin.kind} block does not belong on ${message.subject}`,
+      });
+  }
+  return effects;
+}
+
+/** Newest broker time minus the grace, milliseconds since 1970. */
+export function watermarkMs(state: PartitionState): number {
+  return state.brokerTimeMs - state.settings.graceMs;
+}
+
+/**
+ * Emits when the watermark passes a window's end: all windows up to there, and what came late for
+ * older ones since the last emission.
+ */
+function closeWindows(state: PartitionState): Emission | null {
+  const { windowSeconds, chunkBytesMax } = state.settings;
+  const boundarySeconds = Math.floor(watermarkMs(state) / 1_000 / windowSeconds) * windowSeconds;
+  if (boundarySeconds <= state.closedThroughSeconds) return null;
+  const before = state.closedThroughSeconds;
+  state.closedThroughSeconds = boundarySeconds;
+  // The first message only says what time it is.
+  if (before === 0) return null;
+
+  state.emission++;
+  const { partitions, partition, emission: number } = state;
+  const emittedOn = dayOf(state.brokerTimeMs);
+  const chunks = state.kernel.close({
+    closedThroughSeconds: boundarySeconds,
+    lateThroughSeconds: before,
+    windowSeconds,
+    unit: { job: "", partitions, partition, emission: number, emittedOn },
+    chunkBytesMax,
+  });
+  const emission = makeEmission(
+    {
+      partitions,
+      partition,
+      number,
+      watermarkMs: watermarkMs(state),
+      closedThroughSeconds: boundarySeconds,
+      emittedOn,
+      producers: includedProducers(state),
+    },
+    chunks,
+  );
+  state.clicksHeld -= emission.clicks;
+  const rowsHeld = state.kernel.rowCount();
+  if (state.clicksHeld < 0 || (rowsHeld === 0 && state.clicksHeld !== 0)) {
+    throw new Error(`emission ${number} leaves ${state.clicksHeld} clicks in ${rowsHeld} rows`);
+  }
+  return emission;
+}
+
+function includedProducers(state: PartitionState): ProducerNumber[] {
+  return [...state.producers.values()]
+    .map(({ shard, epoch, flush }) => ({ shard, epoch, flush }))
+    .toSorted((a, b) => a.shard - b.shard || (a.epoch < b.epoch ? -1 : 1));
+}
+
+function takeSettings(state: PartitionState, settings: Settings): void {
+  const { stepVersion, windowSeconds, graceMs, chunkBytesMax, topCount } = settings;
+  // Another step's messages would be decided otherwise than their sender expects: stop, do not guess.
+  if (stepVersion !== STEP_VERSION) {
+    throw new Error(
+      `settings ask for step version ${stepVersion}, this is ${STEP_VERSION}: upgrade the aggregator`,
+    );
+  }
+  state.settings = { stepVersion, windowSeconds, graceMs, chunkBytesMax, topCount };
+}
+
+function ingest(
+  state: PartitionState,
+  message: StepMessage,
+  block: Block<PartialOrigin>,
+): Effect[] {
+  const { origin } = block;
+  if (origin.partitions !== state.partitions || origin.partition !== state.partition) {
+    return [
+      {
+        kind: "set_aside",
+        reason: `it is for partition ${origin.partition} of ${origin.partitions}`,
+      },
+    ];
+  }
+  const key = `${origin.shard}-${origin.epoch}`;
+  const last = state.producers.get(key);
+  const lastFlush = last?.flush ?? 0;
+  if (origin.flush <= lastFlush) {
+    // Made again and stored twice: what is here already is skipped.
+    if (origin.flush === lastFlush && last?.hash !== block.hash) {
+      return [
+        alarmOf(
+          message,
+          "hash_differs",
+          `flush ${origin.flush} of ${key} is ${hashText(block.hash)}, counted was ${hashText(last?.hash ?? 0n)}`,
+        ),
+      ];
+    }
+    return [];
+  }
+  const effects: Effect[] = [];
+  const outcome = state.kernel.ingest(block.body, block.rows);
+  if (!outcome.ok) {
+    effects.push({
+      kind: "set_aside",
+      reason: `rows: ${outcome.reason} at byte ${outcome.offset}`,
+    });
+    return effects;
+  }
+  if (outcome.clicks !== origin.clicks) {
+    throw new Error(
+      `flush ${origin.flush} of ${key} says ${origin.clicks} clicks, its rows hold ${outcome.clicks}`,
+    );
+  }
+  state.clicksHeld += outcome.clicks;
+  state.producers.set(key, {
+    shard: origin.shard,
+    epoch: origin.epoch,
+    flush: origin.flush,
+    hash: block.hash,
+  });
+  if (origin.previous !== lastFlush) {
+    effects.push(
+      alarmOf(
+        message,
+        "hole",
+        `flush ${origin.flush} of ${key} follows ${origin.previous}, counted was ${lastFlush}`,
+      ),
+    );
+  }
+  if (origin.windowSeconds !== state.settings.windowSeconds) {
+    effects.push(
+      alarmOf(
+        message,
+        "window_size_differs",
+        `flush ${origin.flush} of ${key} has windows of ${origin.windowSeconds} s, this partition of ${state.settings.windowSeconds} s`,
+      ),
+    );
+  }
+  return effects;
+}
+
+function alarmOf(message: StepMessage, alarm: string, detail: string): Effect {
+  return {
+    kind: "alarm",
+    alarm: { alarm, subject: message.subject, messageId: message.id, detail },
+  };
+}

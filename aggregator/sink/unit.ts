@@ -1,0 +1,199 @@
+/**
+ * What a sink inserts whole, in one shape for all three streams: a flush's block, or an emission's
+ * chunk, with its identity, its place in its producer's numbers, and its row for the ledger.
+ */
+import type { Block, RawOrigin, RejectedOrigin, ResultOrigin } from "../../wire/block.ts";
+import { EMISSIONS, encodeRow, FLUSHES } from "../../wire/columns.ts";
+import type { TableName } from "../../wire/columns.ts";
+import { writer, written } from "../../wire/cursor.ts";
+import { hashText } from "../../wire/hash.ts";
+import type { StreamName } from "../../wire/subjects.ts";
+import { STREAM } from "../../wire/subjects.ts";
+import type { StreamMessage } from "../source/stream-reader.ts";
+
+/** A place in a producer's numbers: flush n, or emission n chunk i. */
+export interface UnitNumber {
+  readonly number: number;
+  readonly chunk: number;
+}
+
+export interface Unit extends UnitNumber {
+  /** `<shard>-<epoch>` or `<partitions>.<partition>`. */
+  readonly producer: string;
+  /** Names the unit in its table: the producer and its number. */
+  readonly key: string;
+  /** What it should follow; null where the producer does not say. */
+  readonly previous: UnitNumber | null;
+  /** Days since 1970: the table's partition column. */
+  readonly day: number;
+  readonly rows: number;
+  readonly body: Uint8Array;
+  readonly hash: bigint;
+  readonly message: StreamMessage;
+  /** RowBinary ledger row, or null where the ledger speaks of a later unit. */
+  readonly ledgerRow: Uint8Array | null;
+}
+
+/** Everything that differs between the sinks. */
+export interface SinkKind {
+  readonly name: string;
+  readonly stream: StreamName;
+  readonly table: TableName;
+  readonly ledger: TableName;
+  /** Null when the block does not belong in this stream. */
+  unitOf(block: Block, message: StreamMessage, streamCreated: string): Unit | null;
+  /** Newest ledger row of a stream: sequence, id, time. */
+  readonly positionQuery: string;
+  /** Newest unit per producer that the ledger knows: producer, number, chunk. */
+  readonly newestQuery: string;
+  /** Which units of {days} and {keys} the table holds: key, rows. */
+  readonly presentQuery: string;
+}
+
+function flushUnit(
+  chain: "clicks" | "rejected",
+  origin: RawOrigin | RejectedOrigin,
+  block: Block,
+  message: StreamMessage,
+  streamCreated: string,
+): Unit {
+  const ledgerRow = writer();
+  encodeRow(ledgerRow, FLUSHES, {
+    chain,
+    shard: origin.shard,
+    epoch: origin.epoch,
+    flush: origin.flush,
+    previous: origin.previous,
+    clicks: block.rows,
+    ids_hash: origin.kind === "raw" ? origin.idsHash : 0n,
+    block_hash: block.hash,
+    stream_created: streamCreated,
+    sequence: message.sequence,
+    message_id: message.id,
+    message_time: message.brokerTimeMs,
+  });
+  const producer = `${origin.shard}-${origin.epoch}`;
+  return {
+    producer,
+    key: `${producer}:${origin.flush}`,
+    number: origin.flush,
+    chunk: 0,
+    previous: { number: origin.previous, chunk: 0 },
+    day: origin.flushedOn,
+    rows: block.rows,
+    body: block.body,
+    hash: block.hash,
+    message,
+    ledgerRow: written(ledgerRow),
+  };
+}
+
+function resultUnit(
+  origin: ResultOrigin,
+  block: Block,
+  message: StreamMessage,
+  streamCreated: string,
+): Unit {
+  const producer = `${origin.partitions}.${origin.partition}`;
+  const last = origin.chunk === origin.chunks - 1;
+  const ledgerRow = writer();
+  if (last) {
+    encodeRow(ledgerRow, EMISSIONS, {
+      partitions: origin.partitions,
+      partition: origin.partition,
+      emission: origin.emission,
+      chunks: origin.chunks,
+      rows: origin.emissionRows,
+      clicks: origin.emissionClicks,
+      watermark: origin.watermarkMs,
+      closed_through: origin.closedThroughSeconds,
+      emission_hash: origin.emissionHash,
+      producers: origin.producers.map((p) => [p.shard, p.epoch, p.flush]),
+      stream_created: streamCreated,
+      sequence: message.sequence,
+      message_id: message.id,
+      message_time: message.brokerTimeMs,
+    });
+  }
+  return {
+    producer,
+    key: `${producer}:${origin.emission}:${origin.chunk}`,
+    number: origin.emission,
+    chunk: origin.chunk,
+    // The last chunk of the emission before has an index that this message does not name.
+    previous: origin.chunk > 0 ? { number: origin.emission, chunk: origin.chunk - 1 } : null,
+    day: origin.emittedOn,
+    rows: block.rows,
+    body: block.body,
+    hash: block.hash,
+    message,
+    ledgerRow: last ? written(ledgerRow) : null,
+  };
+}
+
+function flushSink(
+  name: string,
+  chain: "clicks" | "rejected",
+  stream: StreamName,
+  table: TableName,
+): SinkKind {
+  return {
+    name,
+    stream,
+    table,
+    ledger: "flushes",
+    unitOf(block, message, streamCreated) {
+      const { origin } = block;
+      const wanted = chain === "clicks" ? "raw" : "rejected";
+      if (origin.kind !== wanted) return null;
+      return flushUnit(chain, origin, block, message, streamCreated);
+    },
+    positionQuery: `
+      SELECT sequence, message_id, toUnixTimestamp64Milli(message_time) AS time FROM flushes
+      WHERE chain = '${chain}' AND stream_created = {stream_created:String} ORDER BY sequence DESC LIMIT 1`,
+    newestQuery: `
+      SELECT concat(toString(shard), '-', epoch) AS producer, max(flush) AS number, 0 AS chunk
+      FROM flushes WHERE chain = '${chain}' GROUP BY shard, epoch`,
+    presentQuery: `
+      SELECT concat(toString(shard), '-', epoch, ':', toString(flush)) AS key, count() AS rows FROM ${table}
+      WHERE flushed_on IN {days:Array(Date)} AND key IN {keys:Array(String)}
+      GROUP BY key`,
+  };
+}
+
+export const RAW_SINK = flushSink("raw sink", "clicks", STREAM.raw, "clicks_raw");
+export const REJECTED_SINK = flushSink(
+  "rejected sink",
+  "rejected",
+  STREAM.rejected,
+  "clicks_rejected",
+);
+
+export const RESULT_SINK: SinkKind = {
+  name: "result sink",
+  stream: STREAM.results,
+  table: "ad_clicks_1m",
+  ledger: "emissions",
+  unitOf(block, message, streamCreated) {
+    const { origin } = block;
+    return origin.kind === "result" ? resultUnit(origin, block, message, streamCreated) : null;
+  },
+  positionQuery: `
+    SELECT sequence, message_id, toUnixTimestamp64Milli(message_time) AS time FROM emissions
+    WHERE stream_created = {stream_created:String} ORDER BY sequence DESC LIMIT 1`,
+  newestQuery: `
+    SELECT concat(toString(partitions), '.', toString(partition)) AS producer,
+      max(emission) AS number, argMax(chunks, emission) - 1 AS chunk
+    FROM emissions GROUP BY partitions, partition`,
+  presentQuery: `
+    SELECT concat(toString(partitions), '.', toString(partition), ':', toString(emission), ':', toString(chunk)) AS key,
+      count() AS rows
+    FROM ad_clicks_1m
+    WHERE emitted_on IN {days:Array(Date)} AND job = '' AND key IN {keys:Array(String)}
+    GROUP BY key`,
+};
+
+/** Deduplication token of an insert: its units and their row counts, never where they stand in a stream. */
+export function tokenText(units: readonly Unit[]): string {
+  return units.map((u) => `${u.key}/${u.rows}/${hashText(u.hash)}`).join(" ");
+}

@@ -1,0 +1,52 @@
+/** Messages that are not ours go to SET_ASIDE with their reason and their bytes, and block nothing. */
+import type { JetStreamClient } from "@nats-io/jetstream";
+import { headers } from "@nats-io/nats-core";
+import { hash64 } from "../../wire/hash.ts";
+import { messageId, setAsideSubject } from "../../wire/subjects.ts";
+import type { StreamName } from "../../wire/subjects.ts";
+import { PUBLISH_MS_MAX } from "../limits.ts";
+import type { Alarms } from "../ops/alarms.ts";
+import type { Log } from "../ops/log.ts";
+import { retry } from "../ops/retry.ts";
+import { isNatsFailure } from "./nats-failure.ts";
+import type { StreamMessage } from "./stream-reader.ts";
+
+/** Header names of a set-aside message. */
+const REASON = "Clickmill-Reason";
+const SUBJECT = "Clickmill-Subject";
+const SEQUENCE = "Clickmill-Sequence";
+
+export interface SetAsideParts {
+  readonly js: JetStreamClient;
+  readonly alarms: Alarms;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+/** Its id is the message's place and content: a replay sets nothing aside twice (inside the duplicate window). */
+export async function setAside(
+  { js, alarms, log, signal }: SetAsideParts,
+  stream: StreamName,
+  message: StreamMessage,
+  reason: string,
+): Promise<void> {
+  const subject = setAsideSubject(stream);
+  const h = headers();
+  h.set(REASON, reason);
+  h.set(SUBJECT, message.subject);
+  h.set(SEQUENCE, String(message.sequence));
+  const msgID = messageId(subject, message.subject, message.sequence, hash64(message.data));
+  await retry(
+    "set aside",
+    () => js.publish(subject, message.data, { headers: h, msgID, timeout: PUBLISH_MS_MAX }),
+    isNatsFailure,
+    log,
+    signal,
+  );
+  await alarms.raise(stream, {
+    alarm: "set_aside",
+    subject: message.subject,
+    messageId: message.id === "" ? `sequence ${message.sequence}` : message.id,
+    detail: reason,
+  });
+}

@@ -1,0 +1,88 @@
+/**
+ * Reads a stream in order from a given sequence: an ordered consumer, which the client re-makes by
+ * itself after a lost connection, without acknowledgements, because positions are our own.
+ */
+import { DeliverPolicy, JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
+import type { JetStreamClient, JetStreamManager, JsMsg } from "@nats-io/jetstream";
+import { READ_AHEAD_MESSAGES } from "../limits.ts";
+
+/** A message as the deciding code sees it. */
+export interface StreamMessage {
+  readonly subject: string;
+  readonly sequence: number;
+  /** Broker time, milliseconds since 1970. */
+  readonly brokerTimeMs: number;
+  /** The Nats-Msg-Id header; empty for ticks. */
+  readonly id: string;
+  readonly data: Uint8Array;
+  /** Messages behind this one that match the filter, when it was delivered. */
+  readonly pending: number;
+}
+
+const MESSAGE_ID_HEADER = "Nats-Msg-Id";
+
+/** Yields messages until the signal aborts. @param subject filter, or undefined for all */
+export async function* readStream(
+  js: JetStreamClient,
+  stream: string,
+  subject: string | undefined,
+  fromSequence: number,
+  signal: AbortSignal,
+): AsyncGenerator<StreamMessage> {
+  const consumer = await js.consumers.get(stream, {
+    ...(subject === undefined ? {} : { filter_subjects: subject }),
+    deliver_policy: DeliverPolicy.StartSequence,
+    opt_start_seq: Math.max(1, fromSequence),
+  });
+  const messages = await consumer.consume({ max_messages: READ_AHEAD_MESSAGES });
+  const stop = () => messages.stop();
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  try {
+    for await (const m of messages) yield streamMessage(m);
+  } finally {
+    signal.removeEventListener("abort", stop);
+    await messages.close();
+  }
+}
+
+function streamMessage(m: JsMsg): StreamMessage {
+  return {
+    subject: m.subject,
+    sequence: m.seq,
+    brokerTimeMs: Number(m.timestampNanos / 1_000_000n),
+    id: m.headers?.get(MESSAGE_ID_HEADER) ?? "",
+    data: m.data,
+    pending: m.info.pending,
+  };
+}
+
+/** A stored message that was asked for. */
+export interface StoredMessage {
+  readonly sequence: number;
+  readonly id: string;
+  readonly brokerTimeMs: number;
+  readonly data: Uint8Array;
+}
+
+/** The newest message on a subject, or the one at a sequence; null when there is none. */
+export async function storedMessage(
+  manager: JetStreamManager,
+  stream: string,
+  which: { readonly last_by_subj: string } | { readonly seq: number },
+): Promise<StoredMessage | null> {
+  try {
+    const m = await manager.streams.getMessage(stream, which);
+    if (m === null) return null;
+    return {
+      sequence: m.seq,
+      id: m.header.get(MESSAGE_ID_HEADER),
+      brokerTimeMs: m.time.getTime(),
+      data: m.data,
+    };
+  } catch (error) {
+    if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.NoMessageFound)
+      return null;
+    throw error;
+  }
+}
