@@ -1,0 +1,23 @@
+/** Limits and codes of wire/ and wasm/layout.ts, for the kernel. Written by wasm/generate.ts: do not edit. */
+export const AD_ID_BYTES_MAX: u32 = 64;
+export const COUNTRY_BYTES_MAX: u32 = 2;
+export const DEVICE_BYTES_MAX: u32 = 16;
+export const INVALID_REASON_BYTES_MAX: u32 = 32;
+export const PARTIAL_KEY_BYTES_MAX: u32 = 118;
+export const BLOCK_BODY_BYTES_MAX: u32 = 524032;
+export const BLOCK_ROWS_MAX: u32 = 43669;
+export const RESULT_TAIL_BYTES_MAX: u32 = 83;
+export const ORIGIN_ON_TIME: u32 = 1;
+export const ORIGIN_LATE: u32 = 2;
+export const FAULT_NONE: u32 = 0;
+export const FAULT_CUT_OFF: u32 = 1;
+export const FAULT_LONG_LENGTH: u32 = 2;
+export const FAULT_LONG_AD_ID: u32 = 3;
+export const FAULT_LONG_COUNTRY: u32 = 4;
+export const FAULT_LONG_DEVICE: u32 = 5;
+export const FAULT_LONG_INVALID_REASON: u32 = 6;
+export const FAULT_NO_CLICKS: u32 = 7;
+export const FAULT_LEFT_OVER: u32 = 8;
+export const FAULT_LONG_BLOCK: u32 = 9;
+export const FAULT_OUT_OF_MEMORY: u32 = 10;
+export const LAYOUT_VERSION: u32 = 1806184210;

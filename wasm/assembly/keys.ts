@@ -1,0 +1,37 @@
+/** Keys in linear memory: four strings, each with one byte of length. No key is the beginning of another. */
+
+/** Bytes of the key at `key`, from its four lengths. */
+export function keyLength(key: usize): u32 {
+  let at = key;
+  at += 1 + (load<u8>(at) as u32);
+  at += 1 + (load<u8>(at) as u32);
+  at += 1 + (load<u8>(at) as u32);
+  at += 1 + (load<u8>(at) as u32);
+  return (at - key) as u32;
+}
+
+/** Whether the key at `a`, `bytes` long, is the one at `b`. Reads up to 7 bytes past both. */
+export function sameKey(a: usize, b: usize, bytes: u32): bool {
+  const wordsEnd = a + (bytes & ~7);
+  for (; a < wordsEnd; a += 8, b += 8) {
+    if (load<u64>(a) != load<u64>(b)) return false;
+  }
+  const rest = bytes & 7;
+  if (rest == 0) return true;
+  return (load<u64>(a) ^ load<u64>(b)) << ((64 - (rest << 3)) as u64) == 0;
+}
+
+/** Copies a key; writes up to 7 bytes past its end. */
+export function copyKey(to: usize, from: usize, bytes: u32): void {
+  const end = from + bytes;
+  for (; from < end; from += 8, to += 8) store<u64>(to, load<u64>(from));
+}
+
+/** Order of two different keys by their bytes: whether `a` comes first. */
+export function keyBefore(a: usize, b: usize): bool {
+  while (load<u8>(a) == load<u8>(b)) {
+    a++;
+    b++;
+  }
+  return load<u8>(a) < load<u8>(b);
+}

@@ -1,0 +1,316 @@
+/**
+ * Open windows: a directory sorted by start, and for each window a table and an arena for its keys.
+ *
+ *     window record                          table entry (16 bytes; key 0: empty)
+ *      0 u32 start                            0 u32 hash       low half of the key's hash
+ *      4 u32 table                            4 u32 key        address in the arena
+ *      8 u32 table bytes − 1, less the        8 u64 clicks
+ *            low 4 bits: masks an offset
+ *     12 u32 rows                            arena chunk
+ *     16 u64 clicks                           0 u32 next chunk
+ *     24 u32 arena at: next key goes here     4 u32 log2 of its bytes
+ *     28 u32 arena end                        8 keys, then slack
+ *     32 u32 first arena chunk
+ *     36 u32 current arena chunk             directory entry
+ *     40 u32 bytes in chunks after it         0 u32 start
+ *     44 u32 rows the block may add           4 u32 window record
+ *     48 u32 key bytes the block may add
+ *     52 u32 next touched window
+ *
+ * The place in a table comes from the low bits of the hash, the canonical order from its high bits:
+ * rows that arrive in canonical order (a restored snapshot) spread over a growing table.
+ */
+import { PARTIAL_KEY_BYTES_MAX } from "./constants.generated";
+import { blockLog2, give, SLACK_BYTES, take } from "./memory";
+
+export const WINDOW_TABLE: usize = 4;
+export const WINDOW_MASK: usize = 8;
+export const WINDOW_ROWS: usize = 12;
+export const WINDOW_CLICKS: usize = 16;
+const WINDOW_ARENA_AT: usize = 24;
+const WINDOW_ARENA_END: usize = 28;
+const WINDOW_CHUNK_FIRST: usize = 32;
+const WINDOW_CHUNK: usize = 36;
+const WINDOW_SPARE_BYTES: usize = 40;
+const WINDOW_PENDING_ROWS: usize = 44;
+const WINDOW_PENDING_KEY_BYTES: usize = 48;
+const WINDOW_NEXT_TOUCHED: usize = 52;
+const WINDOW_LOG2: u32 = 6;
+
+export const ENTRY_KEY: usize = 4;
+export const ENTRY_CLICKS: usize = 8;
+export const ENTRY_BYTES: u32 = 16;
+/** A table of 64 entries: a window with few keys (late ones) costs 2 KiB with its first arena chunk. */
+const TABLE_LOG2_MIN: u32 = 10;
+
+const CHUNK_LOG2: usize = 4;
+const CHUNK_HEAD_BYTES: u32 = 8;
+/** Arena chunks double from 1 KiB to 64 KiB. */
+const CHUNK_LOG2_MIN: u32 = 10;
+const CHUNK_LOG2_MAX: u32 = 16;
+
+export const DIRECTORY_ENTRY_BYTES: u32 = 8;
+const DIRECTORY_LOG2_MIN: u32 = 10;
+
+export let directory: usize = 0;
+export let windowCount: u32 = 0;
+let directoryLog2: u32 = 0;
+/** The window that the last row fell into, 0 for none. */
+let lastWindow: usize = 0;
+/** Windows that the block at hand adds rows to, linked through WINDOW_NEXT_TOUCHED. */
+let firstTouched: usize = 0;
+
+/**
+ * Where `close` sorts a window. It has the size of the largest table ever open and is taken before
+ * a table of that size, so closing never needs memory and cannot fail.
+ */
+export let sortArea: usize = 0;
+let sortAreaLog2: u32 = 0;
+
+/** The window record at place `index` of the directory. */
+export function windowAt(index: u32): usize {
+  return load<u32>(directory + index * DIRECTORY_ENTRY_BYTES, 4);
+}
+
+/** The window that starts at `start`, opened when it is not there; 0 when memory is at its limit. */
+export function windowFor(start: u32): usize {
+  if (lastWindow != 0 && load<u32>(lastWindow) == start) return lastWindow;
+  const place = placeOf(start);
+  if (place < windowCount && load<u32>(directory + place * DIRECTORY_ENTRY_BYTES) == start) {
+    lastWindow = windowAt(place);
+    return lastWindow;
+  }
+  const opened = openWindow(start, place);
+  if (opened != 0) lastWindow = opened;
+  return opened;
+}
+
+/** The place of the first window that starts at or after `start`. */
+function placeOf(start: u32): u32 {
+  let low: u32 = 0;
+  let high = windowCount;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (load<u32>(directory + middle * DIRECTORY_ENTRY_BYTES) < start) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function openWindow(start: u32, place: u32): usize {
+  if (!growDirectory()) return 0;
+  const window = take(WINDOW_LOG2);
+  if (window == 0) return 0;
+  memory.fill(window, 0, 1 << WINDOW_LOG2);
+  store<u32>(window, start);
+  const entry = directory + place * DIRECTORY_ENTRY_BYTES;
+  memory.copy(entry + DIRECTORY_ENTRY_BYTES, entry, (windowCount - place) * DIRECTORY_ENTRY_BYTES);
+  store<u32>(entry, start);
+  store<u32>(entry, window as u32, 4);
+  windowCount++;
+  return window;
+}
+
+/** Makes room for one more window in the directory. */
+function growDirectory(): bool {
+  const bytes = windowCount * DIRECTORY_ENTRY_BYTES;
+  if (directory != 0 && bytes + DIRECTORY_ENTRY_BYTES <= (1 as u32) << directoryLog2) return true;
+  const log2 = directory == 0 ? DIRECTORY_LOG2_MIN : directoryLog2 + 1;
+  const grown = take(log2);
+  if (grown == 0) return false;
+  if (directory != 0) {
+    memory.copy(grown, directory, bytes);
+    give(directory, directoryLog2);
+  }
+  directory = grown;
+  directoryLog2 = log2;
+  return true;
+}
+
+/** Takes the first `count` windows out of the directory; their memory is already given back. */
+export function dropFirstWindows(count: u32): void {
+  windowCount -= count;
+  memory.copy(
+    directory,
+    directory + count * DIRECTORY_ENTRY_BYTES,
+    windowCount * DIRECTORY_ENTRY_BYTES,
+  );
+  lastWindow = 0;
+}
+
+/** Notes that the block at hand may add a key of `keyBytes` to `window`. */
+export function announce(window: usize, keyBytes: u32): void {
+  const rows = load<u32>(window, WINDOW_PENDING_ROWS);
+  if (rows == 0) {
+    store<u32>(window, firstTouched as u32, WINDOW_NEXT_TOUCHED);
+    firstTouched = window;
+  }
+  store<u32>(window, rows + 1, WINDOW_PENDING_ROWS);
+  store<u32>(
+    window,
+    load<u32>(window, WINDOW_PENDING_KEY_BYTES) + keyBytes,
+    WINDOW_PENDING_KEY_BYTES,
+  );
+}
+
+/** Makes room for all that has been announced, as if every row were a new key. Changes no count. */
+export function reserveTouched(): bool {
+  for (let window = firstTouched; window != 0; window = load<u32>(window, WINDOW_NEXT_TOUCHED)) {
+    if (!reserveTable(window) || !reserveArena(window)) return false;
+  }
+  return true;
+}
+
+/** Forgets the announcements. Windows that hold no rows (the block was refused) are closed again. */
+export function settleTouched(): void {
+  let window = firstTouched;
+  while (window != 0) {
+    const next: usize = load<u32>(window, WINDOW_NEXT_TOUCHED);
+    store<u32>(window, 0, WINDOW_PENDING_ROWS);
+    store<u32>(window, 0, WINDOW_PENDING_KEY_BYTES);
+    if (load<u32>(window, WINDOW_ROWS) == 0) closeEmpty(window);
+    window = next;
+  }
+  firstTouched = 0;
+}
+
+function closeEmpty(window: usize): void {
+  const entry = directory + placeOf(load<u32>(window)) * DIRECTORY_ENTRY_BYTES;
+  const end = directory + windowCount * DIRECTORY_ENTRY_BYTES;
+  const next = entry + DIRECTORY_ENTRY_BYTES;
+  memory.copy(entry, next, end - next);
+  windowCount--;
+  lastWindow = 0;
+  giveTable(window);
+  giveWindow(window);
+}
+
+/** Grows the table until its rows and the announced ones fill at most 5/8 of it. */
+function reserveTable(window: usize): bool {
+  const rows: u64 =
+    (load<u32>(window, WINDOW_ROWS) as u64) + load<u32>(window, WINDOW_PENDING_ROWS);
+  const old: usize = load<u32>(window, WINDOW_TABLE);
+  const oldLog2 = old == 0 ? 0 : tableLog2(window);
+  let log2 = old == 0 ? TABLE_LOG2_MIN : oldLog2;
+  while (log2 < 32 && rows * 8 > (((1 as u64) << (log2 - 4)) as u64) * 5) log2++;
+  if (log2 == oldLog2) return true;
+  if (!reserveSortArea(log2)) return false;
+  const table = take(log2);
+  if (table == 0) return false;
+  const bytes: u32 = 1 << log2;
+  memory.fill(table, 0, bytes);
+  if (old != 0) {
+    rehash(old, 1 << oldLog2, table, bytes - ENTRY_BYTES);
+    give(old, oldLog2);
+  }
+  store<u32>(window, table as u32, WINDOW_TABLE);
+  store<u32>(window, bytes - ENTRY_BYTES, WINDOW_MASK);
+  return true;
+}
+
+function tableLog2(window: usize): u32 {
+  return 32 - clz<u32>(load<u32>(window, WINDOW_MASK));
+}
+
+/** log2 of a table's bytes is that of the sorted rows' at most: a table is never full. */
+function reserveSortArea(log2: u32): bool {
+  if (sortArea != 0 && log2 <= sortAreaLog2) return true;
+  const area = take(log2);
+  if (area == 0) return false;
+  if (sortArea != 0) give(sortArea, sortAreaLog2);
+  sortArea = area;
+  sortAreaLog2 = log2;
+  return true;
+}
+
+function rehash(old: usize, oldBytes: u32, table: usize, mask: u32): void {
+  for (let entry = old; entry < old + oldBytes; entry += ENTRY_BYTES) {
+    if (load<u32>(entry, ENTRY_KEY) == 0) continue;
+    let offset = (load<u32>(entry) << 4) & mask;
+    while (load<u32>(table + offset, ENTRY_KEY) != 0) offset = (offset + ENTRY_BYTES) & mask;
+    store<u64>(table + offset, load<u64>(entry));
+    store<u64>(table + offset, load<u64>(entry, 8), 8);
+  }
+}
+
+/** What a chunk surely takes: the last key that does not fit leaves up to its length unused. */
+function surelyFits(room: u32): u32 {
+  return room > PARTIAL_KEY_BYTES_MAX ? room - PARTIAL_KEY_BYTES_MAX : 0;
+}
+
+function chunkRoom(log2: u32): u32 {
+  return ((1 as u32) << log2) - CHUNK_HEAD_BYTES - SLACK_BYTES;
+}
+
+/** Appends arena chunks until the announced keys surely fit. */
+function reserveArena(window: usize): bool {
+  const wanted = load<u32>(window, WINDOW_PENDING_KEY_BYTES);
+  let sure =
+    surelyFits(load<u32>(window, WINDOW_ARENA_END) - load<u32>(window, WINDOW_ARENA_AT)) +
+    load<u32>(window, WINDOW_SPARE_BYTES);
+  let last: usize = load<u32>(window, WINDOW_CHUNK);
+  while (last != 0 && load<u32>(last) != 0) last = load<u32>(last);
+  while (sure < wanted) {
+    const log2 = last == 0 ? CHUNK_LOG2_MIN : min(load<u32>(last, CHUNK_LOG2) + 1, CHUNK_LOG2_MAX);
+    const chunk = take(log2);
+    if (chunk == 0) return false;
+    store<u32>(chunk, 0);
+    store<u32>(chunk, log2, CHUNK_LOG2);
+    if (last == 0) {
+      store<u32>(window, chunk as u32, WINDOW_CHUNK_FIRST);
+      enterChunk(window, chunk);
+    } else {
+      store<u32>(last, chunk as u32);
+      store<u32>(
+        window,
+        load<u32>(window, WINDOW_SPARE_BYTES) + surelyFits(chunkRoom(log2)),
+        WINDOW_SPARE_BYTES,
+      );
+    }
+    sure += surelyFits(chunkRoom(log2));
+    last = chunk;
+  }
+  return true;
+}
+
+function enterChunk(window: usize, chunk: usize): void {
+  const at = chunk + CHUNK_HEAD_BYTES;
+  store<u32>(window, chunk as u32, WINDOW_CHUNK);
+  store<u32>(window, at as u32, WINDOW_ARENA_AT);
+  store<u32>(window, (at as u32) + chunkRoom(load<u32>(chunk, CHUNK_LOG2)), WINDOW_ARENA_END);
+}
+
+/** Room for a key of `bytes` (and slack) in the arena, which has been reserved. */
+export function arenaRoom(window: usize, bytes: u32): usize {
+  let at: usize = load<u32>(window, WINDOW_ARENA_AT);
+  if (at + bytes > (load<u32>(window, WINDOW_ARENA_END) as usize)) {
+    const next: usize = load<u32>(load<u32>(window, WINDOW_CHUNK));
+    if (next == 0) unreachable();
+    store<u32>(
+      window,
+      load<u32>(window, WINDOW_SPARE_BYTES) - surelyFits(chunkRoom(load<u32>(next, CHUNK_LOG2))),
+      WINDOW_SPARE_BYTES,
+    );
+    enterChunk(window, next);
+    at = load<u32>(window, WINDOW_ARENA_AT);
+  }
+  store<u32>(window, (at as u32) + bytes, WINDOW_ARENA_AT);
+  return at;
+}
+
+export function giveTable(window: usize): void {
+  const table: usize = load<u32>(window, WINDOW_TABLE);
+  if (table != 0) give(table, tableLog2(window));
+  store<u32>(window, 0, WINDOW_TABLE);
+}
+
+/** Gives back the arena and the record; the table went before. */
+export function giveWindow(window: usize): void {
+  let chunk: usize = load<u32>(window, WINDOW_CHUNK_FIRST);
+  while (chunk != 0) {
+    const next: usize = load<u32>(chunk);
+    give(chunk, load<u32>(chunk, CHUNK_LOG2));
+    chunk = next;
+  }
+  give(window, WINDOW_LOG2);
+}
