@@ -3,7 +3,7 @@
  *
  *      0 u16 version
  *      2 u16 kind
- *      4 u64 checksum      hash of all bytes from 12 to the end
+ *      4 u64 checksum      hash of all bytes from 12 to the end, seeded with version and kind
  *     12 u32 rows
  *     16 u32 origin bytes
  *     20 u32 body bytes
@@ -150,11 +150,17 @@ export function encodeBlock(
   writeU32(c, rows);
   writeU32(c, originBytes);
   writeU32(c, body.length);
-  const hash = hash64(c.bytes, HASHED_FROM, end);
+  const hash = checksum(c.bytes, end);
   c.at = 4;
   writeU64(c, hash);
   c.at = end;
   return { bytes: written(c), hash };
+}
+
+/** Covers every byte but its own: version and kind as the seed, the rest as the content. */
+function checksum(bytes: Uint8Array, end: number): bigint {
+  const seed = bytes[0]! | (bytes[1]! << 8) | (bytes[2]! << 16) | (bytes[3]! << 24);
+  return hash64(bytes, HASHED_FROM, end, seed);
 }
 
 /** Why bytes are not a block: `broken` is the data's fault, `version` is ours. */
@@ -181,7 +187,7 @@ export function decodeBlock(bytes: Uint8Array): Block | BlockFault {
       `lengths say ${PREFIX_BYTES + originBytes + bodyBytes} bytes, the message has ${bytes.length}`,
     );
   }
-  if (hash64(bytes, HASHED_FROM, bytes.length) !== hash) return broken("checksum differs");
+  if (checksum(bytes, bytes.length) !== hash) return broken("checksum differs");
   const kind = (Object.keys(KIND) as Kind[]).find((k) => KIND[k] === kindCode);
   if (kind === undefined) return broken(`kind ${kindCode} is unknown`);
   try {

@@ -255,7 +255,9 @@ function encodeCell(c: Cursor, type: string, value: CellValue): void {
     writeBytes(c, bytes);
     return;
   }
-  const label = /^Enum8\(/.test(type) ? new RegExp(`'${String(value)}' = (\\d+)`).exec(type) : null;
+  const label = type.startsWith("Enum8(")
+    ? new RegExp(`'${String(value)}' = (\\d+)`).exec(type)
+    : null;
   if (label) return writeU8(c, Number(label[1]));
   if (/^(UInt8|Int8)$/.test(type)) return writeU8(c, Number(value));
   if (/^(UInt16|Date)$/.test(type)) return writeU16(c, Number(value));

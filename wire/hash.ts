@@ -101,8 +101,8 @@ export function hash32(bytes: Uint8Array, start: number, end: number): number {
 }
 
 /** First 64 bits as a bigint, for numbers that are written down (not for hot paths). */
-export function hash64(bytes: Uint8Array, start = 0, end = bytes.length): bigint {
-  hash128(bytes, start, end, 0, scratch);
+export function hash64(bytes: Uint8Array, start = 0, end = bytes.length, seed = 0): bigint {
+  hash128(bytes, start, end, seed, scratch);
   return (BigInt(scratch[1]!) << 32n) | BigInt(scratch[0]!);
 }
 

@@ -1,0 +1,331 @@
+/** The embedded server as its clients see it: the official client, plain HTTP, and a SIGKILL. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { gzipSync } from "node:zlib";
+import { ClickHouseLogLevel, createClient } from "@clickhouse/client";
+import type { ClickHouseClient, ClickHouseSettings } from "@clickhouse/client";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startEmbeddedClickHouse } from "../../tests/helpers/embedded-clickhouse.ts";
+import type { EmbeddedClickHouse } from "../../tests/helpers/embedded-clickhouse.ts";
+
+let directory: string;
+let clickhouse: EmbeddedClickHouse;
+let client: ClickHouseClient;
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), "clickmill-embedded-"));
+  clickhouse = await startEmbeddedClickHouse(directory);
+  client = createClient({ url: clickhouse.url, log: QUIET });
+}, 60_000);
+afterAll(async () => {
+  await client?.close();
+  await clickhouse?.stop();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+/** Errors are expected here; the client would print each. */
+const QUIET = { level: ClickHouseLogLevel.OFF };
+
+const INSERT_SETTINGS: ClickHouseSettings = {
+  async_insert: 0,
+  insert_deduplicate: 1,
+  deduplicate_blocks_in_dependent_materialized_views: 1,
+  max_insert_block_size: "10000000",
+  min_insert_block_size_rows: "10000000",
+  min_insert_block_size_bytes: "1073741824",
+};
+
+async function insertBinary(table: string, data: Readable, settings: ClickHouseSettings) {
+  const { stream } = await client.exec({
+    query: `INSERT INTO ${table} (id, name) FORMAT RowBinary`,
+    values: data,
+    clickhouse_settings: { ...INSERT_SETTINGS, ...settings },
+  });
+  await stream.resume().toArray();
+}
+async function rowsOf<Row>(query: string, more: object = {}): Promise<Row[]> {
+  return (await client.query({ query, format: "JSONEachRow", ...more })).json<Row>();
+}
+const numberOf = async (expression: string) =>
+  (await rowsOf<{ n: number }>(`SELECT toUInt32(${expression}) AS n`))[0]!.n;
+/** Active parts that are one inserted block each. */
+const newParts = (table: string) =>
+  numberOf(`(SELECT count() FROM system.parts WHERE table = '${table}' AND active
+    AND min_block_number = max_block_number)`);
+
+/** Rows (id, "A") in RowBinary, in pieces that do not end where rows end. */
+function rowsInPieces(rowCount: number): Readable {
+  const bytes = Buffer.alloc(rowCount * 6);
+  for (let i = 0; i < rowCount; i++) {
+    bytes.writeUInt32LE(i, i * 6);
+    bytes[i * 6 + 4] = 1;
+    bytes[i * 6 + 5] = 65;
+  }
+  const pieces: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += 65_521) pieces.push(bytes.subarray(at, at + 65_521));
+  return Readable.from(pieces, { objectMode: false });
+}
+
+async function createTables(name: string): Promise<void> {
+  const settings = "SETTINGS non_replicated_deduplication_window = 100, fsync_after_insert = 1";
+  const statements = [
+    `CREATE TABLE ${name} (id UInt32, name String) ENGINE = MergeTree ORDER BY id ${settings}`,
+    `CREATE TABLE ${name}_sums (bucket UInt32, rows Int64) ENGINE = SummingMergeTree ORDER BY bucket ${settings}`,
+    `CREATE MATERIALIZED VIEW ${name}_view TO ${name}_sums AS
+     SELECT id % 10 AS bucket, toInt64(count()) AS rows FROM ${name} GROUP BY bucket`,
+  ];
+  // oxlint-disable-next-line no-await-in-loop
+  for (const query of statements) await client.command({ query });
+}
+
+describe("inserts", () => {
+  test("one binary insert of 200,000 rows is one part, in the table and in its view's target", async () => {
+    await createTables("big");
+    await insertBinary("big", rowsInPieces(200_000), { insert_deduplication_token: "a" });
+    expect(await numberOf("(SELECT count() FROM big)")).toBe(200_000);
+    expect(await newParts("big")).toBe(1);
+    expect(await newParts("big_sums")).toBe(1);
+  });
+
+  test("block sizes of the request decide the number of parts", async () => {
+    await createTables("blocks");
+    await client.command({ query: "SYSTEM STOP MERGES blocks" });
+    await insertBinary("blocks", rowsInPieces(200_000), {
+      max_insert_block_size: "65536",
+      min_insert_block_size_rows: "0",
+      min_insert_block_size_bytes: "0",
+    });
+    expect(await newParts("blocks")).toBeGreaterThan(1);
+  });
+
+  test("the same token twice leaves the rows once, in the table and in its view's target", async () => {
+    await createTables("twice");
+    const token = { insert_deduplication_token: "t1" };
+    await insertBinary("twice", rowsInPieces(1000), token);
+    await insertBinary("twice", rowsInPieces(1000), token);
+    expect(await numberOf("(SELECT count() FROM twice)")).toBe(1000);
+    expect(await numberOf("(SELECT sum(rows) FROM twice_sums)")).toBe(1000);
+    await insertBinary("twice", rowsInPieces(1000), { insert_deduplication_token: "t2" });
+    expect(await numberOf("(SELECT count() FROM twice)")).toBe(2000);
+    expect(await numberOf("(SELECT sum(rows) FROM twice_sums)")).toBe(2000);
+  });
+
+  test("rows come as objects, as a stream, as VALUES, and compressed", async () => {
+    await createTables("kinds");
+    await client.insert({
+      table: "kinds",
+      values: [{ id: 1, name: "é\n" }],
+      format: "JSONEachRow",
+    });
+    const stream = Readable.from([{ id: 2, name: "b" }]);
+    await client.insert({ table: "kinds", values: stream, format: "JSONEachRow" });
+    await client.command({ query: "INSERT INTO kinds VALUES (3, concat('x', 'y'))" });
+    const url = `${clickhouse.url}/?query=INSERT+INTO+kinds+FORMAT+TSV`;
+    const headers = { "Content-Encoding": "gzip" };
+    const answer = await fetch(url, { method: "POST", headers, body: gzipSync("4\td\n") });
+    expect(answer.status).toBe(200);
+    expect(JSON.parse(answer.headers.get("x-clickhouse-summary")!)).toMatchObject({
+      written_rows: "1",
+    });
+    expect(await rowsOf("SELECT * FROM kinds ORDER BY id")).toEqual([
+      { id: 1, name: "é\n" },
+      { id: 2, name: "b" },
+      { id: 3, name: "xy" },
+      { id: 4, name: "d" },
+    ]);
+  });
+
+  test("data that is cut off inserts nothing and says so", async () => {
+    await createTables("cut");
+    const cut = Readable.from([Buffer.from([1, 0, 0, 0, 1, 65, 2])], { objectMode: false });
+    await expect(insertBinary("cut", cut, {})).rejects.toMatchObject({ code: "33" });
+    expect(await numberOf("(SELECT count() FROM cut)")).toBe(0);
+  });
+
+  test("a body that is not what its encoding says is refused", async () => {
+    const headers = { "Content-Encoding": "gzip" };
+    const answer = await fetch(clickhouse.url, { method: "POST", headers, body: "SELECT 1" });
+    expect([answer.status, answer.headers.get("x-clickhouse-exception-code")]).toEqual([
+      400,
+      "354",
+    ]);
+  });
+
+  test("leave nothing in the spool", () => {
+    expect(readdirSync(join(directory, "spool"))).toEqual([]);
+  });
+});
+
+const get = (query: string) => fetch(`${clickhouse.url}/?query=${encodeURIComponent(query)}`);
+const post = (body: string) => fetch(clickhouse.url, { method: "POST", body });
+
+describe("queries", () => {
+  test("parameters are values, never SQL", async () => {
+    const text = "it's \\ a\ttab, 'quotes' and\nlines";
+    const query_params = { text, list: ["a'", "b"], nothing: null };
+    const query =
+      "SELECT {text:String} AS text, {list:Array(String)} AS list, {nothing:Nullable(Int8)} AS nothing";
+    expect(await rowsOf(query, { query_params })).toEqual([
+      { text, list: ["a'", "b"], nothing: null },
+    ]);
+  });
+
+  test("settings, parameters and databases of a request are unknown to the next", async () => {
+    const ask = (more: object) =>
+      rowsOf<{ threads: string; db: string }>(
+        "SELECT getSetting('max_threads')::String AS threads, currentDatabase() AS db",
+        more,
+      );
+    const before = await ask({});
+    const settings = { clickhouse_settings: { max_threads: 77 } };
+    expect(await ask(settings)).toEqual([{ threads: "77", db: "default" }]);
+    const other = await fetch(`${clickhouse.url}/?database=system&max_threads=78&param_x=1`, {
+      method: "POST",
+      body: "SELECT currentDatabase(), {x:UInt8}",
+    });
+    expect(await other.text()).toBe("system\t1\n");
+    await client.command({ query: "SET max_threads = 79" });
+    expect(await Promise.all(Array.from({ length: 20 }, () => ask({})))).toEqual(
+      Array.from({ length: 20 }, () => before),
+    );
+    await expect(rowsOf("SELECT {x:UInt8}")).rejects.toMatchObject({ code: "456" });
+  });
+
+  test("GET reads and does not write", async () => {
+    expect(await (await get("SELECT 1")).text()).toBe("1\n");
+    const write = await get("CREATE TABLE never (a Int8) ENGINE = Memory");
+    expect([write.status, write.headers.get("x-clickhouse-exception-code")]).toEqual([403, "164"]);
+  });
+
+  test("errors carry the engine's text, code and a status of their kind", async () => {
+    const unknown = await post("SELECT * FROM nowhere");
+    expect([unknown.status, unknown.headers.get("x-clickhouse-exception-code")]).toEqual([
+      404,
+      "60",
+    ]);
+    expect(await unknown.text()).toMatch(/^Code: 60\. DB::Exception: .*\(UNKNOWN_TABLE\)\n$/s);
+    expect((await post("SELEC 1")).status).toBe(400);
+    expect((await post("SELECT throwIf(1)")).status).toBe(500);
+    await expect(rowsOf("SELECT 1", { clickhouse_settings: { nope: 1 } })).rejects.toMatchObject({
+      type: "UNKNOWN_SETTING",
+    });
+  });
+
+  test("an error after the first rows breaks the connection instead of ending the answer", async () => {
+    const sql = "SELECT number, throwIf(number = 2000000) FROM numbers(3000000) FORMAT TSV";
+    const answer = await fetch(clickhouse.url, { method: "POST", body: sql });
+    expect(answer.status).toBe(200);
+    await expect(answer.text()).rejects.toThrow("terminated");
+  });
+
+  test("answers name format and query, and are compressed on demand", async () => {
+    const answer = await fetch(`${clickhouse.url}/?query_id=mine&enable_http_compression=1`, {
+      method: "POST",
+      headers: { "Accept-Encoding": "gzip" },
+      body: "SELECT number FROM numbers(1000) FORMAT JSONCompact",
+    });
+    expect(Object.fromEntries(answer.headers)).toMatchObject({
+      "content-encoding": "gzip",
+      "x-clickhouse-format": "JSONCompact",
+      "x-clickhouse-query-id": "mine",
+    });
+    expect(((await answer.json()) as { rows: number }).rows).toBe(1000);
+    const compressed = createClient({
+      url: clickhouse.url,
+      compression: { request: true, response: true },
+    });
+    expect((await (await compressed.query({ query: "SELECT 1" })).json()).rows).toBe(1);
+    await compressed.close();
+  });
+
+  test("run beside each other", async () => {
+    const started = performance.now();
+    await Promise.all([1, 2, 3].map(() => rowsOf("SELECT sleep(0.6)")));
+    expect(performance.now() - started).toBeLessThan(1500);
+  });
+
+  test("are killed when their client has gone", async () => {
+    const abort = new AbortController();
+    const query = "SELECT sum(sleepEachRow(0.05)) FROM numbers(400) SETTINGS max_block_size = 1";
+    const gone = rowsOf(query, { abort_signal: abort.signal });
+    await sleep(200);
+    abort.abort();
+    await expect(gone).rejects.toThrow("aborted");
+    await expect
+      .poll(
+        () =>
+          numberOf(
+            "(SELECT count() FROM system.processes WHERE query LIKE '%sleepEachRow%numbers(400)%')",
+          ),
+        {
+          timeout: 5000,
+        },
+      )
+      // The asking query names the same text.
+      .toBe(1);
+  });
+
+  test("that write are finished even when their client has gone", async () => {
+    await client.command({ query: "CREATE TABLE slow (n UInt64) ENGINE = MergeTree ORDER BY n" });
+    const abort = new AbortController();
+    const query = `INSERT INTO slow SELECT number FROM numbers(20) WHERE sleepEachRow(0.03) = 0
+                   SETTINGS max_block_size = 1`;
+    const gone = client.command({ query, abort_signal: abort.signal });
+    await sleep(200);
+    abort.abort();
+    await expect(gone).rejects.toThrow("aborted");
+    await expect.poll(() => numberOf("(SELECT count() FROM slow)"), { timeout: 5000 }).toBe(20);
+  });
+
+  test("longer than the limit are refused, and the server goes on", async () => {
+    const answer = await post(`SELECT '${"x".repeat(3_000_000)}'`);
+    expect([answer.status, await answer.text()]).toEqual([
+      413,
+      "Code: 223. DB::Exception: A statement is limited to 1048576 bytes. (QUERY_IS_TOO_LARGE)\n",
+    ]);
+    expect(await (await post("SELECT 1")).text()).toBe("1\n");
+  });
+
+  test("beyond the queue are told to come back", async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 90 }, () =>
+        fetch(clickhouse.url, { method: "POST", body: "SELECT sleep(0.02)" }),
+      ),
+    );
+    const statuses = new Set(answers.map((answer) => answer.status));
+    expect(statuses).toEqual(new Set([200, 503]));
+    expect(answers.find((answer) => answer.status === 503)!.headers.get("retry-after")).toBe("1");
+    expect(await client.ping()).toEqual({ success: true });
+  });
+});
+
+describe("the process", () => {
+  test("refuses a taken port with one message and exit code 1", async () => {
+    const main = new URL("main.ts", import.meta.url).pathname;
+    const port = new URL(clickhouse.url).port;
+    const other = mkdtempSync(join(tmpdir(), "clickmill-embedded-"));
+    const child = spawn(process.execPath, [main, "--port", port, "--data", other]);
+    let errors = "";
+    child.stderr.on("data", (text) => (errors += String(text)));
+    const [code] = await once(child, "exit");
+    rmSync(other, { recursive: true, force: true });
+    expect([code, errors]).toEqual([1, `port ${port} on 127.0.0.1 is taken\n`]);
+  });
+
+  test("has after a SIGKILL what it had answered, and tables that work", async () => {
+    await createTables("survivor");
+    await insertBinary("survivor", rowsInPieces(500), { insert_deduplication_token: "s" });
+    await clickhouse.kill();
+    clickhouse = await startEmbeddedClickHouse(directory);
+    await client.close();
+    client = createClient({ url: clickhouse.url, log: QUIET });
+    expect(await numberOf("(SELECT count() FROM survivor)")).toBe(500);
+    expect(await numberOf("(SELECT sum(rows) FROM survivor_sums)")).toBe(500);
+    await insertBinary("survivor", rowsInPieces(10), { insert_deduplication_token: "s2" });
+    expect(await numberOf("(SELECT sum(rows) FROM survivor_sums)")).toBe(510);
+  });
+});
