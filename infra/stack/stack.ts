@@ -1,0 +1,209 @@
+/** The local stack: every component as the real program, in processes of its own, on 127.0.0.1. */
+import { createClient } from "@clickhouse/client";
+import { execFile } from "node:child_process";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { migrate } from "../clickhouse/migrate.ts";
+import { renderNatsConfig } from "../nats/render-nats-config.ts";
+import { inheritedEnvironment, type StackOptions } from "./config.ts";
+import { prepareEdge } from "./edge.ts";
+import {
+  AGGREGATOR_READY_MS_MAX,
+  CLICKHOUSE_READY_MS_MAX,
+  EDGE_READY_MS_MAX,
+  NATS_READY_MS_MAX,
+} from "./limits.ts";
+import { findNatsServer } from "./nats-server.ts";
+import { releasePidFile, takePidFile } from "./pid-file.ts";
+import { requireFreePorts } from "./ports.ts";
+import { StackError } from "./stack-error.ts";
+import { answersOk, StackProcess, type LaunchSpec, type ManagedProcess } from "./stack-process.ts";
+import { onStopSignal } from "./stop-signals.ts";
+
+export { readStackOptions, type StackOptions, type StackPorts } from "./config.ts";
+export { StackError } from "./stack-error.ts";
+export type { ManagedProcess, ProcessExit } from "./stack-process.ts";
+
+export interface Stack {
+  readonly urls: {
+    readonly edge: string;
+    readonly clickhouse: string;
+    readonly nats: string;
+    readonly natsWebSocket: string;
+    readonly natsMonitor: string;
+  };
+  readonly processes: Readonly<
+    Record<"nats" | "clickhouse" | "edge" | "aggregator", ManagedProcess>
+  >;
+  /** Resolves when a process ends that nobody asked to: which, how, and the end of its log. */
+  readonly unaskedExit: Promise<StackError>;
+  /** Stops every process, in the order that loses no work. Calling it again waits for the same stop. */
+  stop(): Promise<void>;
+}
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+
+/**
+ * Starts nats-server, the embedded ClickHouse, the aggregator and the edge, in this order, each when
+ * the one before is ready. State from earlier runs is kept; logs begin anew.
+ *
+ * Until stop(), SIGINT, SIGTERM and SIGHUP stop the stack and end this process.
+ *
+ * @throws StackError when a port or the state directory is taken or a process does not get ready;
+ *   nothing runs then
+ */
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const { ports, stateDirectory } = options;
+  const urls = {
+    edge: `http://127.0.0.1:${ports.edge}`,
+    clickhouse: `http://127.0.0.1:${ports.clickhouse}`,
+    nats: `nats://127.0.0.1:${ports.nats}`,
+    natsWebSocket: `ws://127.0.0.1:${ports.natsWebSocket}`,
+    natsMonitor: `http://127.0.0.1:${ports.natsMonitor}`,
+  };
+  takePidFile(stateDirectory);
+  let unasked!: (error: StackError) => void;
+  const unaskedExit = new Promise<StackError>((resolve) => (unasked = resolve));
+
+  const logDirectory = join(stateDirectory, "logs");
+  mkdirSync(logDirectory, { recursive: true });
+  const part = (name: string, launch: (overrides: Overrides) => LaunchSpec) => {
+    const logFile = join(logDirectory, `${name}.log`);
+    rmSync(logFile, { force: true });
+    return new StackProcess(name, logFile, launch, unasked);
+  };
+
+  const nats = part("nats", () => natsLaunch(options, urls));
+  const clickhouse = part("clickhouse", () => clickhouseLaunch(options, urls));
+  const aggregator = part("aggregator", (overrides) => aggregatorLaunch(options, urls, overrides));
+  const edgeDirectory = join(stateDirectory, "edge");
+  let edgeFiles: ReturnType<typeof prepareEdge> | undefined;
+  const edge = part("edge", (overrides) => {
+    edgeFiles ??= prepareEdge(edgeDirectory, ports.edge);
+    const textBindings = {
+      PLATFORM: "local",
+      SHARDS: String(options.shards),
+      PARTITIONS: String(options.partitions),
+      WINDOW_SECONDS: String(options.windowSeconds),
+      NATS_URL: urls.natsWebSocket,
+      ...options.edgeVars,
+      ...overrides,
+    };
+    return {
+      command: edgeFiles.workerd,
+      arguments: ["serve", edgeFiles.writeConfig(textBindings)],
+      // Workers see bindings, not the environment.
+      environment: {},
+      workingDirectory: edgeDirectory,
+      readyMsMax: EDGE_READY_MS_MAX,
+      isReady: () => answersOk(`${urls.edge}/health`),
+    };
+  });
+
+  let stopping: Promise<void> | undefined;
+  const stop = () => (stopping ??= stopAll());
+  const stopAll = async () => {
+    // Against the stream: who has work in hand can still pass it on.
+    for (const process of [edge, aggregator, clickhouse, nats]) await process.stop();
+    releasePidFile(stateDirectory);
+    forgetSignals();
+  };
+  const forgetSignals = onStopSignal(stop);
+
+  try {
+    await requireFreePorts(ports);
+    await buildEdgeBundle();
+    for (const process of [nats, clickhouse, aggregator, edge]) {
+      if (stopping !== undefined) throw new StackError("stopped while starting");
+      if (process === aggregator) await migrateDatabase(options, urls.clickhouse);
+      await process.start();
+    }
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { urls, processes: { nats, clickhouse, edge, aggregator }, unaskedExit, stop };
+}
+
+type Overrides = Readonly<Record<string, string>>;
+type Urls = Stack["urls"];
+
+function natsLaunch(options: StackOptions, urls: Urls): LaunchSpec {
+  const directory = join(options.stateDirectory, "nats");
+  const configFile = join(directory, "nats.conf");
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(
+    configFile,
+    renderNatsConfig({
+      port: options.ports.nats,
+      webSocketPort: options.ports.natsWebSocket,
+      monitorPort: options.ports.natsMonitor,
+      storeDirectory: join(directory, "jetstream"),
+    }),
+  );
+  return {
+    command: findNatsServer(inheritedEnvironment()),
+    arguments: ["-c", configFile],
+    environment: inheritedEnvironment(),
+    workingDirectory: directory,
+    readyMsMax: NATS_READY_MS_MAX,
+    isReady: () => answersOk(`${urls.natsMonitor}/healthz`),
+  };
+}
+
+function clickhouseLaunch(options: StackOptions, urls: Urls): LaunchSpec {
+  return {
+    command: process.execPath,
+    arguments: [
+      join(ROOT, "infra/embedded/main.ts"),
+      "--port",
+      String(options.ports.clickhouse),
+      "--data",
+      join(options.stateDirectory, "clickhouse"),
+    ],
+    environment: inheritedEnvironment(),
+    workingDirectory: ROOT,
+    readyMsMax: CLICKHOUSE_READY_MS_MAX,
+    isReady: () => answersOk(`${urls.clickhouse}/ping`),
+  };
+}
+
+function aggregatorLaunch(options: StackOptions, urls: Urls, overrides: Overrides): LaunchSpec {
+  return {
+    command: process.execPath,
+    arguments: [join(ROOT, "aggregator/main.ts")],
+    environment: {
+      ...inheritedEnvironment(),
+      NATS_URL: urls.nats,
+      CLICKHOUSE_URL: urls.clickhouse,
+      CLICKHOUSE_DATABASE: options.database,
+      PARTITIONS: String(options.partitions),
+      WINDOW_SECONDS: String(options.windowSeconds),
+      ...options.aggregatorEnvironment,
+      ...overrides,
+    },
+    workingDirectory: ROOT,
+    readyMsMax: AGGREGATOR_READY_MS_MAX,
+    isReady: async (log) => log().includes('"msg":"ready"'),
+  };
+}
+
+async function migrateDatabase(options: StackOptions, url: string): Promise<void> {
+  const client = createClient({ url });
+  try {
+    await migrate(client, options.database);
+  } finally {
+    await client.close();
+  }
+}
+
+/** Someone who runs one test file, without npm's set-up before it, must not test yesterday's edge. */
+async function buildEdgeBundle(): Promise<void> {
+  try {
+    await promisify(execFile)(process.execPath, [join(ROOT, "infra/setup.mjs"), "--only=edge"]);
+  } catch (error) {
+    throw new StackError((error as { stderr?: string }).stderr?.trim() || String(error));
+  }
+}
