@@ -7,6 +7,7 @@ import type { Block, PartialOrigin, ProducerNumber, Settings } from "../../wire/
 import { dayOf } from "../../wire/columns.ts";
 import { hashText } from "../../wire/hash.ts";
 import type { Alarm } from "../ops/alarms.ts";
+import { OUT_OF_MEMORY_REASON } from "../../wasm/kernel.ts";
 import type { Kernel } from "../../wasm/kernel.ts";
 import { CHUNK_BYTES_MAX } from "../limits.ts";
 import { makeEmission } from "./emission.ts";
@@ -203,6 +204,8 @@ function ingest(
   const effects: Effect[] = [];
   const outcome = state.kernel.ingest(block.body, block.rows);
   if (!outcome.ok) {
+    // Not the block's fault: the process ends, and the stream waits for one with more memory.
+    if (outcome.reason === OUT_OF_MEMORY_REASON) throw new Error(outcome.reason);
     effects.push({
       kind: "set_aside",
       reason: `rows: ${outcome.reason} at byte ${outcome.offset}`,

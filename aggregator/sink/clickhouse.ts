@@ -10,7 +10,7 @@ export interface Inserter {
   /**
    * Inserts RowBinary bodies as one block.
    *
-   * @param token deduplicates late copies of the same insert; empty for none
+   * @param token deduplicates late copies of the same insert; empty: by the rows themselves
    */
   insert(table: TableName, bodies: readonly Uint8Array[], token: string): Promise<void>;
 }
@@ -44,10 +44,10 @@ export function createDatabase(client: ClickHouseClient): Database {
             objectMode: false,
           },
         ),
-        clickhouse_settings: {
-          ...INSERT_SETTINGS,
-          ...(token === "" ? { insert_deduplicate: 0 } : { insert_deduplication_token: token }),
-        },
+        clickhouse_settings:
+          token === ""
+            ? INSERT_SETTINGS
+            : { ...INSERT_SETTINGS, insert_deduplication_token: token },
       });
       // The insert has ended when its (empty) answer has.
       for await (const _ of stream) void _;

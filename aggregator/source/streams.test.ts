@@ -1,0 +1,25 @@
+/** The streams' configuration. */
+import { expect, test } from "vitest";
+import type { StreamConfig } from "@nats-io/jetstream";
+import { streamChange, streamConfigs } from "./streams.ts";
+
+const options = { storeBytes: 1_000_000_000, replicas: 1 };
+
+test("streams refuse when full, and their sizes stay within 80 % of the store", () => {
+  const configs = streamConfigs(options);
+  expect(configs.map((c) => c.name)).toEqual([
+    "CLICKS_RAW",
+    "CLICKS_PARTIAL",
+    "CLICKS_REJECTED",
+    "RESULTS",
+    "SET_ASIDE",
+  ]);
+  expect(configs.every((c) => c.discard === "new" && c.storage === "file")).toBe(true);
+  expect(configs.reduce((sum, c) => sum + c.max_bytes, 0)).toBeLessThanOrEqual(800_000_000);
+});
+
+test("a stream that is right is left alone, another is changed", () => {
+  const [wanted] = streamConfigs(options);
+  expect(streamChange(wanted!, { ...wanted, max_msgs: -1 } as StreamConfig)).toBeNull();
+  expect(streamChange(wanted!, { ...wanted, max_bytes: 1 } as StreamConfig)).toEqual(wanted);
+});

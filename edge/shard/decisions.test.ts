@@ -1,0 +1,182 @@
+/** The shard's decisions without its shell: sets, buckets, flush plans, proofs, groups. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { DEDUP_BUCKET_MS } from "../limits.ts";
+import { bucketOf, DedupIndex, limitAfterDropping } from "./dedup-index.ts";
+import { FingerprintSet } from "./fingerprint-set.ts";
+import { decideProof, planFlush } from "./flush-plan.ts";
+import { GroupCommit, journalRowsOf } from "./group-commit.ts";
+import type { Group } from "./group-commit.ts";
+
+describe("a fingerprint set", () => {
+  test("holds what was added and nothing else", () => {
+    const lane = fc.oneof(fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0, max: 0xffff_ffff }));
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(lane, lane), { maxLength: 3_000 }),
+        fc.array(fc.tuple(lane, lane)),
+        (ids, others) => {
+          const set = new FingerprintSet();
+          const plain = new Set<string>();
+          const name = (low: number, high: number) =>
+            `${low} ${low === 0 && high === 0 ? 1 : high}`;
+          for (const [low, high] of ids) {
+            expect(set.has(low, high)).toBe(plain.has(name(low, high)));
+            if (!plain.has(name(low, high))) set.add(low, high);
+            plain.add(name(low, high));
+          }
+          for (const [low, high] of [...ids, ...others])
+            expect(set.has(low, high)).toBe(plain.has(name(low, high)));
+          expect(set.size).toBe(plain.size);
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+});
+
+describe("the dedup index", () => {
+  const hour = DEDUP_BUCKET_MS;
+
+  test("finds ids in every bucket, and forgets whole buckets", () => {
+    const index = new DedupIndex(24 * hour);
+    for (let bucket = 100; bucket < 110; bucket++) index.add(bucket, bucket, 7);
+    expect([100, 105, 109].map((low) => index.has(low, 7))).toEqual([true, true, true]);
+    index.drop(105);
+    expect([100, 105, 106, 109].map((low) => index.has(low, 7))).toEqual([
+      false,
+      false,
+      true,
+      true,
+    ]);
+    expect(index.size).toBe(4);
+  });
+
+  test("a bucket goes when its end is behind the horizon", () => {
+    const index = new DedupIndex(24 * hour);
+    index.add(100, 1, 1);
+    index.add(120, 2, 2);
+    expect(index.bucketToDrop(125 * hour - 1, 0)).toBeNull();
+    expect(index.bucketToDrop(125 * hour, 0)).toBe(100);
+  });
+
+  test("without room the oldest bucket goes, and never the newest", () => {
+    const index = new DedupIndex(24 * hour, 3);
+    for (const low of [1, 2]) index.add(100, low, 1);
+    index.add(101, 3, 1);
+    expect(index.bucketToDrop(102 * hour, 0)).toBeNull();
+    expect(index.bucketToDrop(102 * hour, 1)).toBe(100);
+    index.drop(100);
+    expect(index.bucketToDrop(102 * hour, 1_000)).toBeNull();
+  });
+
+  test("a click received in a dropped bucket is before the limit that its dropping sets", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 4e12 }),
+        fc.integer({ min: -1e12, max: 10_000 }),
+        (receivedAtMs, aheadMs) => {
+          expect(receivedAtMs + aheadMs).toBeLessThan(limitAfterDropping(bucketOf(receivedAtMs)));
+        },
+      ),
+    );
+  });
+});
+
+describe("a flush", () => {
+  test("takes as many rows as fit a message, and at least one", () => {
+    const sizes = [40, 40, 40].map((byteCount, i) => ({ number: i + 7, byteCount }));
+    expect(planFlush(sizes, 100)).toBe(8);
+    expect(planFlush(sizes, 120)).toBe(9);
+    expect(planFlush(sizes, 10)).toBe(7);
+    expect(planFlush([], 10)).toBeNull();
+  });
+
+  const unproven = [1, 2, 3].map((flush) => ({ flush, to: flush * 10, sealedAtMs: flush * 1_000 }));
+
+  test("leaves the journal when it is old and the broker has it or a later one", () => {
+    const newest = { epoch: "e", flush: 2 };
+    expect(decideProof(unproven, 2_500, 1_000, "e", newest)).toEqual({
+      kind: "proven",
+      flush: 1,
+      to: 10,
+    });
+    expect(decideProof(unproven, 3_000, 1_000, "e", newest)).toEqual({
+      kind: "proven",
+      flush: 2,
+      to: 20,
+    });
+    expect(decideProof(unproven, 1_500, 1_000, "e", newest)).toEqual({ kind: "wait" });
+  });
+
+  test("is published again from the first that the broker lost", () => {
+    expect(decideProof(unproven, 9_000, 1_000, "e", { epoch: "e", flush: 1 })).toEqual({
+      kind: "publish_again",
+      fromFlush: 2,
+    });
+    expect(decideProof(unproven, 9_000, 1_000, "e", null)).toEqual({
+      kind: "publish_again",
+      fromFlush: 1,
+    });
+    expect(decideProof(unproven, 9_000, 1_000, "e", { epoch: "other", flush: 9 })).toEqual({
+      kind: "publish_again",
+      fromFlush: 1,
+    });
+  });
+});
+
+describe("group commit", () => {
+  const piece = (n: number) => ({ row: new Uint8Array([n]), low: n, high: 0 });
+
+  test("requests of one turn share a commit; the next group forms while it runs", async () => {
+    const groups: number[][] = [];
+    const release: (() => void)[] = [];
+    const commit = new GroupCommit(async (group: Group) => {
+      groups.push(group.clicks.map((p) => p.low));
+      await new Promise<void>((resolve) => release.push(resolve));
+    });
+    commit.addClick(piece(1));
+    const first = commit.settled();
+    commit.addClick(piece(2));
+    const second = commit.settled();
+    await Promise.resolve();
+    await Promise.resolve();
+    expect(groups).toEqual([[1, 2]]);
+    commit.addClick(piece(3));
+    const third = commit.settled();
+    let thirdIsDone = false;
+    void third.then(() => (thirdIsDone = true));
+    release[0]!();
+    await Promise.all([first, second]);
+    expect(thirdIsDone).toBe(false);
+    release[1]!();
+    await third;
+    expect(groups).toEqual([[1, 2], [3]]);
+  });
+
+  test("a duplicate, which adds nothing, waits for the commit that holds its first sight", async () => {
+    let release!: () => void;
+    const commit = new GroupCommit(() => new Promise<void>((resolve) => (release = resolve)));
+    commit.addClick(piece(1));
+    void commit.settled();
+    await Promise.resolve();
+    await Promise.resolve();
+    let answered = false;
+    const duplicate = commit.settled().then(() => (answered = true));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(answered).toBe(false);
+    release();
+    await duplicate;
+    await commit.settled();
+  });
+
+  test("a group is split into journal rows at click boundaries, in order", () => {
+    const pieces = [3, 4, 5].map((n) => ({ row: new Uint8Array(n).fill(n), low: n, high: n + 1 }));
+    const rows = journalRowsOf(pieces, 8);
+    expect(rows.map((r) => [r.rows.length, [...r.fingerprints]])).toEqual([
+      [7, [3, 4, 4, 5]],
+      [5, [5, 6]],
+    ]);
+    expect(() => journalRowsOf(pieces, 4)).toThrow(/5 bytes/);
+  });
+});

@@ -1,0 +1,150 @@
+/** A flush's messages: what they hold, and that they are the same bytes whenever they are made. */
+import { expect, test } from "vitest";
+import { decodeBlock, isFault } from "../../wire/block.ts";
+import { reader, utf8, writer, written, reserve } from "../../wire/cursor.ts";
+import { readPartial } from "../../wire/partial.ts";
+import { RAW_CLICK_BYTES_MAX, readRawClick, writeRawClick } from "../../wire/raw-click.ts";
+import { partitionOf } from "../../wire/routing.ts";
+import { assertAsRecorded, makeFlush, recipeOf } from "./flush-blocks.ts";
+import type { FlushRecipe } from "./flush-blocks.ts";
+import type { FlushRecord, JournalRow } from "./storage.ts";
+import { hashText } from "../../wire/hash.ts";
+
+const T = 1_800_000_000_000;
+const identity = { shard: 3, epoch: "abcdefgh", fingerprintKey: new Uint8Array(16).fill(5) };
+const recipe: FlushRecipe = {
+  chain: "clicks",
+  flush: 7,
+  wireVersion: 1,
+  windowSeconds: 60,
+  partitions: 2,
+  flushedOn: 20_000,
+  previousOn: (subject) => (subject.startsWith("clicks.raw") ? 6 : 2),
+};
+
+function journalRow(
+  number: number,
+  clicks: readonly (readonly [id: string, ad: string, ms: number])[],
+): JournalRow {
+  const c = writer();
+  for (const [clickId, adId, ms] of clicks) {
+    reserve(c, RAW_CLICK_BYTES_MAX);
+    writeRawClick(c, {
+      shard: 3,
+      receivedAtMs: T,
+      eventTimeMs: T + ms,
+      timeSource: "client",
+      account: "default",
+      clickId,
+      adId,
+      country: "KR",
+      device: "mobile",
+      invalidReason: "",
+      keyId: "none",
+      userId: utf8("ü"),
+      ip: "::1",
+      userAgent: utf8("agent"),
+      claimedTimeMs: T + ms,
+      sentAtMs: null,
+      skewMs: null,
+    });
+  }
+  return { number, rowCount: clicks.length, rows: written(c).slice() };
+}
+
+const ads = Array.from({ length: 20 }, (_, i) => `ad-${i}`);
+const journal = () => [
+  journalRow(
+    1,
+    ads.map((ad, i) => [`a.${i}`, ad, i * 1_000]),
+  ),
+  journalRow(
+    2,
+    ads.map((ad, i) => [`b.${i}`, ad, 70_000]),
+  ),
+];
+
+function decoded(bytes: Uint8Array) {
+  const block = decodeBlock(bytes);
+  if (isFault(block)) throw new Error(block.reason);
+  return block;
+}
+
+test("every raw row carries its unit, in journal order", () => {
+  const [raw] = makeFlush(recipe, identity, journal());
+  const block = decoded(raw!.bytes);
+  expect(block).toMatchObject({
+    rows: 40,
+    origin: { kind: "raw", shard: 3, epoch: "abcdefgh", flush: 7, previous: 6 },
+  });
+  const c = reader(block.body);
+  for (let i = 0; i < 40; i++) {
+    expect(readRawClick(c)).toMatchObject({
+      flush: 7,
+      flushedOn: 20_000,
+      shard: 3,
+      epoch: "abcdefgh",
+      clickId: i < 20 ? `a.${i}` : `b.${i - 20}`,
+    });
+  }
+  expect(c.at).toBe(block.body.length);
+});
+
+test("partials count every click once, in the partition of its ad", () => {
+  const [, ...partials] = makeFlush(recipe, identity, journal());
+  const counts = new Map<string, number>();
+  for (const message of partials) {
+    const block = decoded(message.bytes);
+    if (block.origin.kind !== "partial") throw new Error(block.origin.kind);
+    expect(block.origin).toMatchObject({ previous: 2, partitions: 2, windowSeconds: 60 });
+    const c = reader(block.body);
+    for (let i = 0; i < block.rows; i++) {
+      const row = readPartial(c);
+      const ad = utf8(row.adId);
+      expect(partitionOf(ad, 0, ad.length, 2)).toBe(block.origin.partition);
+      counts.set(`${row.windowStartSeconds} ${row.adId}`, row.clicks);
+    }
+  }
+  // The first journal row lies in one minute, the second in the next.
+  expect([...counts.values()].reduce((a, b) => a + b)).toBe(40);
+  expect(counts.get(`${T / 1_000} ad-0`)).toBe(1);
+  expect(counts.get(`${T / 1_000 + 60} ad-0`)).toBe(1);
+});
+
+test("a flush made again from its record is the same, byte for byte, under changed settings too", () => {
+  const messages = makeFlush(recipe, identity, journal());
+  const record: FlushRecord = {
+    ...recipe,
+    from: 1,
+    to: 2,
+    sealedAtMs: T,
+    newestBySubject: {},
+    acknowledged: false,
+    messages: messages.map((m) => ({
+      subject: m.subject,
+      previous: m.previous,
+      hash: hashText(m.hash),
+    })),
+  };
+  const again = makeFlush(recipeOf(record), identity, journal());
+  expect(again).toEqual(messages);
+  assertAsRecorded(record, again);
+  const other = makeFlush({ ...recipe, windowSeconds: 10 }, identity, journal());
+  expect(() => assertAsRecorded(record, other)).toThrow(/its record says/);
+});
+
+test("the hash of ids does not depend on the clicks' order", () => {
+  const idsHash = (rows: JournalRow[]) => {
+    const { origin } = decoded(makeFlush(recipe, identity, rows)[0]!.bytes);
+    return origin.kind === "raw" ? origin.idsHash : null;
+  };
+  const [a, b] = journal();
+  expect(idsHash([a!, b!])).toBe(idsHash([b!, a!]));
+  expect(idsHash([a!])).not.toBe(idsHash([b!]));
+});
+
+test("a journal row whose count is not its rows' is an impossible state", () => {
+  expect(() => makeFlush(recipe, identity, [{ ...journal()[0]!, rowCount: 19 }])).toThrow(
+    /counts 19 rows/,
+  );
+});

@@ -1,0 +1,199 @@
+/** The shard inside workerd, without NATS: nothing that was answered is forgotten, and nothing waits for the broker. */
+import { env, runInDurableObject, SELF } from "cloudflare:test";
+import { describe, expect, test } from "vitest";
+import type { IngestAnswer } from "../../wire/ingest.ts";
+import { BATCH_CLICKS_MAX, BODY_BYTES_MAX } from "../../wire/limits.ts";
+import { shardOf } from "../../wire/routing.ts";
+import type { Env } from "../config.ts";
+import type { ClickShard } from "./shard.ts";
+
+let unique = 0;
+/** Clicks of one installation: all in one shard. */
+function clicks(count: number, install = `test${unique++}`) {
+  return Array.from({ length: count }, (_, i) => ({
+    click_id: `${install}.${i}`,
+    ad_id: `ad${i % 3}`,
+    timestamp: Date.now(),
+  }));
+}
+
+async function post(body: unknown, headers: Record<string, string> = {}): Promise<Response> {
+  return SELF.fetch("https://edge/v1/clicks", {
+    method: "POST",
+    headers: { "content-type": "application/json", ...headers },
+    body: typeof body === "string" || body instanceof ArrayBuffer ? body : JSON.stringify(body),
+  });
+}
+
+async function answer(body: unknown): Promise<IngestAnswer> {
+  const response = await post(body);
+  expect(response.status).toBe(202);
+  return response.json();
+}
+
+function stubOf(clickId: string): DurableObjectStub<ClickShard> {
+  const { SHARD_OBJECTS } = env as unknown as Env;
+  return SHARD_OBJECTS.get(SHARD_OBJECTS.idFromName(`shard-${shardOf(clickId, 4)}`));
+}
+
+describe("fates", () => {
+  test("first sights are accepted, resends are duplicates, in the order sent", async () => {
+    const batch = clicks(5);
+    const first = await answer({ sent_at: Date.now(), clicks: batch });
+    expect(first).toMatchObject({ accepted: 5, duplicate: 0, rejected: 0, unavailable: 0 });
+    expect(first.results.map((r) => r.click_id)).toEqual(batch.map((c) => c.click_id));
+    expect(await answer({ sent_at: Date.now(), clicks: batch.toReversed() })).toMatchObject({
+      accepted: 0,
+      duplicate: 5,
+    });
+  });
+
+  test("an id twice in one batch is accepted once", async () => {
+    const [click] = clicks(1);
+    const { results } = await answer({ clicks: [click, { ...click, ad_id: "another" }] });
+    expect(results.map((r) => r.status)).toEqual(["accepted", "duplicate"]);
+  });
+
+  test("concurrent copies are accepted once", async () => {
+    const batch = clicks(20);
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, () => answer({ sent_at: Date.now(), clicks: batch })),
+    );
+    expect(answers.reduce((sum, a) => sum + a.accepted, 0)).toBe(20);
+    expect(answers.reduce((sum, a) => sum + a.duplicate, 0)).toBe(140);
+  });
+
+  test("good clicks beside bad ones are accepted, and the bad ones say why", async () => {
+    const [good] = clicks(1);
+    const { results, ...counts } = await answer({ clicks: [{ ad_id: "a" }, good, 7] });
+    expect(counts).toEqual({ accepted: 1, duplicate: 0, rejected: 2, unavailable: 0 });
+    expect(results).toMatchObject([
+      { click_id: null, status: "rejected", code: "missing", field: "click_id" },
+      { status: "accepted" },
+      { click_id: null, status: "rejected", code: "not_an_object" },
+    ]);
+  });
+
+  test("a click from before what the shard remembers is too old, and kept as rejected", async () => {
+    const install = `test${unique++}`;
+    const [old] = clicks(1, install);
+    const dayMs = 86_400_000;
+    const sentAt = Date.now();
+    const body = { sent_at: sentAt, clicks: [{ ...old, timestamp: sentAt - 2 * dayMs }] };
+    expect((await answer(body)).results).toMatchObject([{ status: "rejected", code: "too_old" }]);
+    const kept = await runInDurableObject(stubOf(old!.click_id), (_, state) => {
+      const rows = state.storage.sql
+        .exec<{ rows: ArrayBuffer }>("SELECT rows FROM journal_rejected")
+        .toArray();
+      return rows.map((row) => new TextDecoder().decode(row.rows)).join("");
+    });
+    expect(kept).toContain("too_old");
+    expect(kept).toContain(old!.click_id);
+  });
+});
+
+describe("rule 3: no id in memory that is not in storage", () => {
+  test("every accepted click is in the journal when its answer is out", async () => {
+    const batch = clicks(30);
+    await answer({ sent_at: Date.now(), clicks: batch });
+    const journal = await runInDurableObject(stubOf(batch[0]!.click_id), (_, state) => {
+      const rows = state.storage.sql
+        .exec<{ rows: ArrayBuffer }>("SELECT rows FROM journal_clicks")
+        .toArray();
+      return rows.map((row) => new TextDecoder("latin1").decode(row.rows)).join("");
+    });
+    for (const { click_id } of batch) expect(journal).toContain(click_id);
+  });
+
+  test("an alarm stands behind the journal", async () => {
+    const batch = clicks(1);
+    await answer({ clicks: batch });
+    const alarm = await runInDurableObject(stubOf(batch[0]!.click_id), (_, state) =>
+      state.storage.getAlarm(),
+    );
+    expect(alarm).not.toBeNull();
+  });
+
+  test("after an abort the shard still knows every id", async () => {
+    const batch = clicks(10);
+    await answer({ clicks: batch });
+    const stub = stubOf(batch[0]!.click_id);
+    await expect(
+      runInDurableObject(stub, (_, state) => state.abort("the test says so")),
+    ).rejects.toThrow(/the test says so/);
+    expect(await answer({ clicks: batch })).toMatchObject({ accepted: 0, duplicate: 10 });
+  });
+
+  test("a shard count that changed without ACCEPT_SINCE is refused as unavailable, and loses nothing", async () => {
+    const batch = clicks(1);
+    await answer({ clicks: batch });
+    await runInDurableObject(stubOf(batch[0]!.click_id), (_, state) => {
+      state.storage.sql.exec("UPDATE meta SET value = 5 WHERE name = 'shards'");
+    });
+    expect(
+      await answer({
+        clicks: clicks(1, batch[0]!.click_id.split(".")[0]).map((c) => ({
+          ...c,
+          click_id: `${c.click_id}x`,
+        })),
+      }),
+    ).toMatchObject({
+      unavailable: 1,
+    });
+    await runInDurableObject(stubOf(batch[0]!.click_id), (_, state) => {
+      state.storage.sql.exec("UPDATE meta SET value = 4 WHERE name = 'shards'");
+    });
+  });
+});
+
+describe("the door", () => {
+  test("gzip is inflated, and broken gzip is the sender's fault", async () => {
+    const zipped = await new Response(
+      new Blob([JSON.stringify({ clicks: clicks(2) })])
+        .stream()
+        .pipeThrough(new CompressionStream("gzip")),
+    ).arrayBuffer();
+    const whole = await post(zipped, { "content-encoding": "gzip" });
+    expect(whole.status).toBe(202);
+    expect(await whole.json()).toMatchObject({ accepted: 2 });
+    const cut = await post(zipped.slice(0, 20), { "content-encoding": "gzip" });
+    expect(cut.status).toBe(400);
+    expect(await cut.json()).toMatchObject({ code: "unreadable_body" });
+  });
+
+  test.each([
+    ["not JSON", "{", {}, 400, "not_json"],
+    [
+      "too many clicks",
+      { clicks: Array.from({ length: BATCH_CLICKS_MAX + 1 }, () => 1) },
+      {},
+      413,
+      "too_many_clicks",
+    ],
+    ["one byte too many", " ".repeat(BODY_BYTES_MAX + 1), {}, 413, "too_large"],
+    ["another type", "{}", { "content-type": "text/html" }, 415, "unsupported_type"],
+    ["another encoding", "{}", { "content-encoding": "br" }, 415, "unsupported_encoding"],
+  ])("%s is a problem that says what to do", async (_, body, headers, status, code) => {
+    const response = await post(body, headers);
+    expect(response.status).toBe(status);
+    expect(response.headers.get("content-type")).toBe("application/problem+json");
+    expect(await response.json()).toMatchObject({ status, code, detail: expect.any(String) });
+  });
+
+  test("other methods and paths are told what is served", async () => {
+    const get = await SELF.fetch("https://edge/v1/clicks");
+    expect([get.status, get.headers.get("allow")]).toEqual([405, "POST"]);
+    await get.text();
+    const lost = await SELF.fetch("https://edge/clicks");
+    expect(lost.status).toBe(404);
+    await lost.text();
+  });
+
+  test("text/plain, as sendBeacon sends it, is read as JSON", async () => {
+    const response = await post(JSON.stringify(clicks(1)[0]), {
+      "content-type": "text/plain;charset=UTF-8",
+    });
+    expect(response.status).toBe(202);
+    await response.text();
+  });
+});
