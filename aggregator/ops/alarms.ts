@@ -33,7 +33,6 @@ export function createAlarms(log: Log, inserter: Inserter, nowMs: () => number):
         detail: alarm.detail,
       });
       try {
-        // No token: the same alarm twice is two rows, and the reader of the list sees both.
         await inserter.insert("repairs", [written(c)], "");
       } catch (error) {
         log.error({ error: String(error), ...alarm }, "alarm could not be put on the repair list");
