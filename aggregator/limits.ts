@@ -19,9 +19,6 @@ export const SINK_BATCH_UNITS_MAX = 2_000;
  */
 export const SINK_LINGER_MS = 1_000;
 
-/** How long after a batch's span a message of it may still arrive: clocks of broker and sink, delivery. */
-export const SINK_SLACK_MS = 250;
-
 /**
  * Rows that ClickHouse may squash into one block, so that one insert is one part: the most rows
  * that SINK_BATCH_BYTES_MAX can hold (rejected and result rows are 40 bytes at least).

@@ -7,7 +7,7 @@ import { readConfig } from "./config.ts";
 import { PUBLISH_MS_MAX, SHUTDOWN_MS_MAX } from "./limits.ts";
 import { createAlarms } from "./ops/alarms.ts";
 import { createLog } from "./ops/log.ts";
-import { runPartition } from "./partition/partition.ts";
+import { openSubject, runPartition } from "./partition/partition.ts";
 import { STEP_VERSION } from "./partition/step.ts";
 import { runTicker } from "./partition/ticker.ts";
 import { createDatabase } from "./sink/clickhouse.ts";
@@ -59,15 +59,15 @@ const settings = {
   chunkBytesMax: config.chunkBytesMax,
   topCount: 0,
 };
-const partitions = Array.from({ length: config.partitions }, (_, partition) =>
-  runPartition({
-    ...shared,
-    partitions: config.partitions,
-    partition,
-    settings,
-    kernel: createWasmKernel(module),
-  }),
-);
+const parts = Array.from({ length: config.partitions }, (_, partition) => ({
+  ...shared,
+  partitions: config.partitions,
+  partition,
+  settings,
+  kernel: createWasmKernel(module),
+}));
+await Promise.all(parts.map(openSubject));
+const partitions = parts.map(runPartition);
 const sinks = [RAW_SINK, REJECTED_SINK, RESULT_SINK].map((kind) =>
   runSink({
     ...shared,

@@ -131,14 +131,19 @@ export const FLUSHES = columns({
   message_time: MS,
 });
 
-/** emissions: ledger of the result sink, one row per emission, written after its rows. */
+/**
+ * emissions: ledger of the result sink, one row per unit (an emission's chunk), written after its rows.
+ * `producers` stands on the last chunk.
+ */
 export const EMISSIONS = columns({
   partitions: "UInt16",
   partition: "UInt16",
   emission: "UInt64",
+  chunk: "UInt32",
   chunks: "UInt32",
   rows: "UInt64",
-  clicks: "Int64",
+  emission_rows: "UInt64",
+  emission_clicks: "Int64",
   watermark: MS,
   closed_through: SECONDS,
   emission_hash: "UInt64",

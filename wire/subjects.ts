@@ -26,6 +26,12 @@ export const partialSubject = (partitions: number, partition: number) =>
   `clicks.partial.${partitions}.${partition}`;
 export const resultSubject = (partitions: number, partition: number) =>
   `results.counts.${partitions}.${partition}`;
+/** Ticks of the streams that sinks read: what ends a batch when no more clicks come. */
+export const SINK_TICK_SUBJECTS = [
+  "clicks.raw.tick",
+  "clicks.rejected.tick",
+  "results.tick",
+] as const;
 export const setAsideSubject = (stream: StreamName) => `set_aside.${stream}`;
 
 /**

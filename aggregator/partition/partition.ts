@@ -40,17 +40,20 @@ export interface PartitionParts {
   reached(point: "between_chunks"): void;
 }
 
+/** The first message of a new subject: before any tick, so that no decision precedes the settings. */
+export async function openSubject(parts: PartitionParts): Promise<void> {
+  const subject = partialSubject(parts.partitions, parts.partition);
+  const newest = await storedMessage(parts.manager, STREAM.partial, { last_by_subj: subject });
+  if (newest === null) await publishSettings(parts, subject);
+}
+
 /** Runs until the signal aborts; throws what must not be survived. */
 export async function runPartition(parts: PartitionParts): Promise<void> {
-  const { partitions, partition, js, manager, log, signal } = parts;
+  const { partitions, partition, js, log, signal } = parts;
   const subject = partialSubject(partitions, partition);
   const state = newPartition(partitions, partition, parts.kernel);
   const publisher = new EmissionPublisher(parts);
   let settingsPublished = false;
-  if ((await storedMessage(manager, STREAM.partial, { last_by_subj: subject })) === null) {
-    await publishSettings(parts, subject);
-    settingsPublished = true;
-  }
   // There are no snapshots yet: a start replays the whole subject, and skips the emissions that are there.
   for await (const message of readStream(js, STREAM.partial, subject, 1, signal)) {
     const block = await readBlock(parts, message);

@@ -1,8 +1,8 @@
-/** Publishes ticks, so that broker time advances and windows close in partitions where nothing happens. */
+/** Publishes ticks, so that broker time advances, windows close and batches end where nothing happens. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { JetStreamClient } from "@nats-io/jetstream";
 import { encodeBlock } from "../../wire/block.ts";
-import { partialSubject } from "../../wire/subjects.ts";
+import { partialSubject, SINK_TICK_SUBJECTS } from "../../wire/subjects.ts";
 import { PUBLISH_MS_MAX } from "../limits.ts";
 import type { Log } from "../ops/log.ts";
 import { isNatsFailure } from "../source/nats-failure.ts";
@@ -24,12 +24,14 @@ export async function runTicker({
   signal,
 }: TickerParts): Promise<void> {
   const { bytes } = encodeBlock({ kind: "tick" }, 0, new Uint8Array(0));
+  const ofPartitions = Array.from({ length: partitions }, (_, partition) =>
+    partialSubject(partitions, partition),
+  );
+  const subjects = [...ofPartitions, ...SINK_TICK_SUBJECTS];
   while (!signal.aborted) {
     try {
       await Promise.all(
-        Array.from({ length: partitions }, (_, partition) =>
-          js.publish(partialSubject(partitions, partition), bytes, { timeout: PUBLISH_MS_MAX }),
-        ),
+        subjects.map((subject) => js.publish(subject, bytes, { timeout: PUBLISH_MS_MAX })),
       );
     } catch (error) {
       if (!isNatsFailure(error)) throw error;

@@ -1,4 +1,5 @@
 /** The sinks' decisions: what makes one insert, what is in doubt, where reading goes on. */
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decidePosition } from "./decide-position.ts";
 import { missingUnits, orderUnits } from "./decide-units.ts";
@@ -7,48 +8,79 @@ import { trimBoundary } from "./trimmer.ts";
 import { tokenText } from "./unit.ts";
 import type { Unit } from "./unit.ts";
 
-const limits = { bytesMax: 100, unitsMax: 4, lingerMs: 1_000, slackMs: 250 };
-const m = (byteCount: number, brokerTimeMs: number, day = 1) => ({ byteCount, brokerTimeMs, day });
+const limits = { bytesMax: 100, unitsMax: 4, lingerMs: 1_000 };
+const m = (byteCount: number, brokerTimeMs: number, day = 1) => ({
+  brokerTimeMs,
+  unit: { body: { length: byteCount }, day },
+});
+const tick = (brokerTimeMs: number) => ({ brokerTimeMs, unit: null });
 
 describe("a batch", () => {
-  test("waits for its span of broker time, and a little for stragglers", () => {
-    expect(planBatch([m(10, 5_000)], 5_000, limits)).toEqual({ kind: "wait", ms: 1_250 });
-    expect(planBatch([m(10, 5_000)], 6_249, limits)).toEqual({ kind: "wait", ms: 1 });
-    expect(planBatch([m(10, 5_000)], 6_250, limits)).toEqual({ kind: "insert", count: 1 });
+  test("ends only by what follows it in the stream: a later message, or a tick", () => {
+    expect(planBatch([m(10, 5_000), m(10, 5_999)], limits)).toBeNull();
+    expect(planBatch([m(10, 5_000), m(10, 5_999), m(10, 6_000)], limits)).toBe(2);
+    expect(planBatch([m(10, 5_000), tick(5_500), m(10, 5_999), tick(6_000)], limits)).toBe(3);
+    expect(planBatch([tick(1), tick(9_000), m(10, 9_001), tick(10_001)], limits)).toBe(3);
   });
 
-  test("ends before a message beyond its span, its bytes, its units or its day", () => {
-    expect(planBatch([m(10, 5_000), m(10, 5_999), m(10, 6_000)], 0, limits)).toEqual({
-      kind: "insert",
-      count: 2,
-    });
-    expect(planBatch([m(60, 5_000), m(40, 5_000), m(1, 5_000)], 0, limits)).toEqual({
-      kind: "insert",
-      count: 2,
-    });
+  test("ends before a message beyond its bytes, its units or its day", () => {
+    expect(planBatch([m(60, 5_000), m(40, 5_000), m(1, 5_000)], limits)).toBe(2);
     expect(
       planBatch(
         [1, 2, 3, 4, 5].map(() => m(1, 5_000)),
-        0,
         limits,
       ),
-    ).toEqual({ kind: "insert", count: 4 });
-    expect(planBatch([m(1, 5_000), m(1, 5_000, 2)], 0, limits)).toEqual({
-      kind: "insert",
-      count: 1,
-    });
+    ).toBe(4);
+    expect(planBatch([m(1, 5_000), m(1, 5_000, 2)], limits)).toBe(1);
+    expect(planBatch([m(500, 5_000), m(1, 5_000)], limits)).toBe(1);
   });
 
-  test("takes a message that is larger than the limit alone", () => {
-    expect(planBatch([m(500, 5_000), m(1, 5_000)], 0, limits)).toEqual({
-      kind: "insert",
-      count: 1,
-    });
+  test("of nothing, or of ticks, is nothing", () => {
+    expect(planBatch([], limits)).toBeNull();
+    expect(planBatch([tick(1), tick(99_000)], limits)).toBeNull();
   });
 
-  test("of nothing is nothing, and a broker's clock ahead of ours does not make it wait for ever", () => {
-    expect(planBatch([], 0, limits)).toEqual({ kind: "wait", ms: 1_000 });
-    expect(planBatch([m(1, 9_000_000)], 0, limits)).toEqual({ kind: "wait", ms: 1_250 });
+  test("has the same units however far the reader has read, and from every batch's end on", () => {
+    const message = fc.tuple(
+      fc.integer({ min: 0, max: 700 }),
+      fc.integer({ min: 0, max: 60 }),
+      fc.boolean(),
+      fc.integer({ min: 1, max: 2 }),
+    );
+    fc.assert(
+      fc.property(
+        fc.array(message, { maxLength: 40 }),
+        fc.integer({ min: 1, max: 7 }),
+        (list, stride) => {
+          let timeMs = 0;
+          const stream = list.map(([pause, bytes, isTick, day]) => {
+            timeMs += pause;
+            return isTick ? tick(timeMs) : m(bytes, timeMs, day);
+          });
+          const ends = (step: number) => {
+            const found: number[] = [];
+            let from = 0;
+            for (
+              let read = 0;
+              read <= stream.length;
+              read = Math.min(stream.length, read + step) || 1
+            ) {
+              for (
+                let count = planBatch(stream.slice(from, read), limits);
+                count !== null;
+                count = planBatch(stream.slice(from, read), limits)
+              ) {
+                from += count;
+                found.push(from);
+              }
+              if (read === stream.length) break;
+            }
+            return found;
+          };
+          expect(ends(stride)).toEqual(ends(stream.length + 1));
+        },
+      ),
+    );
   });
 });
 
@@ -77,7 +109,7 @@ function unit(
       data: new Uint8Array(0),
       pending: 0,
     },
-    ledgerRow: null,
+    ledgerRow: new Uint8Array(0),
     ...more,
   };
 }

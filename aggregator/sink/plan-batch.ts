@@ -1,6 +1,7 @@
 /**
- * Which of the messages at hand make one insert: a function of the stream (bytes, broker times,
- * days), so that a batch made again after a crash has the same units, and the same token.
+ * Which messages make one insert: a function of the stream alone (bytes, days, broker times, ticks),
+ * never of when they are read. A batch made again after a crash has the same units and the same
+ * deduplication token, so a late copy of its first insert changes nothing.
  */
 
 export interface BatchLimits {
@@ -8,50 +9,37 @@ export interface BatchLimits {
   readonly unitsMax: number;
   /** Broker time that a batch spans at most. */
   readonly lingerMs: number;
-  /** How long after its span a message of it may still arrive. */
-  readonly slackMs: number;
 }
 
 /** What the plan looks at of each message, in stream order. */
 export interface Batchable {
-  readonly byteCount: number;
+  /** Broker time, milliseconds since 1970. */
   readonly brokerTimeMs: number;
-  /** The table's partition: one insert is one part. */
-  readonly day: number;
+  /** Null for a tick, which only says what time it is. */
+  readonly unit: {
+    readonly body: { readonly length: number };
+    /** The table's partition: one insert is one part. */
+    readonly day: number;
+  } | null;
 }
 
-export type BatchPlan =
-  | { readonly kind: "insert"; readonly count: number }
-  /** More may belong to it: look again after so many milliseconds, or when a message has come. */
-  | { readonly kind: "wait"; readonly ms: number };
-
-/** @param nowMs this process's clock, milliseconds since 1970 */
-export function planBatch(
-  messages: readonly Batchable[],
-  nowMs: number,
-  limits: BatchLimits,
-): BatchPlan {
-  const first = messages[0];
-  if (first === undefined) return { kind: "wait", ms: limits.lingerMs };
-  const endMs = first.brokerTimeMs + limits.lingerMs;
+/**
+ * How many of the messages (units and the ticks between them) make the next batch; null while a
+ * message that belongs to it may still come: only a later one ends it.
+ */
+export function planBatch(messages: readonly Batchable[], limits: BatchLimits): number | null {
+  let first: { readonly endMs: number; readonly day: number } | null = null;
   let byteCount = 0;
-  let count = 0;
-  for (const message of messages) {
-    byteCount += message.byteCount;
-    const full = count > 0 && byteCount > limits.bytesMax;
-    if (
-      full ||
-      count === limits.unitsMax ||
-      message.brokerTimeMs >= endMs ||
-      message.day !== first.day
-    ) {
-      return { kind: "insert", count };
+  let unitCount = 0;
+  for (const [count, { brokerTimeMs, unit }] of messages.entries()) {
+    if (first !== null && brokerTimeMs >= first.endMs) return count;
+    if (unit === null) continue;
+    byteCount += unit.body.length;
+    unitCount++;
+    if (first === null) first = { endMs: brokerTimeMs + limits.lingerMs, day: unit.day };
+    else if (byteCount > limits.bytesMax || unitCount > limits.unitsMax || unit.day !== first.day) {
+      return count;
     }
-    count++;
   }
-  const waitMs = endMs + limits.slackMs - nowMs;
-  // A broker whose clock is ahead of ours must not make us wait longer than the span itself.
-  return waitMs <= 0
-    ? { kind: "insert", count }
-    : { kind: "wait", ms: Math.min(waitMs, limits.lingerMs + limits.slackMs) };
+  return null;
 }

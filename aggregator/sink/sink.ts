@@ -8,12 +8,7 @@
 import { createHash } from "node:crypto";
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
 import { decodeBlock, isFault } from "../../wire/block.ts";
-import {
-  SINK_BATCH_BYTES_MAX,
-  SINK_BATCH_UNITS_MAX,
-  SINK_LINGER_MS,
-  SINK_SLACK_MS,
-} from "../limits.ts";
+import { SINK_BATCH_BYTES_MAX, SINK_BATCH_UNITS_MAX, SINK_LINGER_MS } from "../limits.ts";
 import type { Alarms } from "../ops/alarms.ts";
 import type { Log } from "../ops/log.ts";
 import { retry } from "../ops/retry.ts";
@@ -48,8 +43,13 @@ const BATCH_LIMITS = {
   bytesMax: SINK_BATCH_BYTES_MAX,
   unitsMax: SINK_BATCH_UNITS_MAX,
   lingerMs: SINK_LINGER_MS,
-  slackMs: SINK_SLACK_MS,
 };
+
+/** A message at hand: a unit, or the time that a tick tells. */
+interface Waiting {
+  readonly brokerTimeMs: number;
+  readonly unit: Unit | null;
+}
 
 /** Runs until the signal aborts; throws what must not be survived. */
 export async function runSink(parts: SinkParts): Promise<void> {
@@ -73,23 +73,14 @@ class Sink {
     const { kind, js, signal, log } = this.#parts;
     const from = await this.#retried("attach", () => this.#attach());
     log.info({ sink: kind.name, from: from.sequence }, "sink reads");
-    const messages = readStream(js, kind.stream, undefined, from.sequence, signal);
-    const waiting: Unit[] = [];
-    let next = messages.next();
-    let ended = false;
-    while (!ended) {
-      const plan = planBatch(waiting.map(batchable), this.#parts.nowMs(), BATCH_LIMITS);
-      if (plan.kind === "insert") {
-        await this.#take(waiting.splice(0, plan.count));
-        continue;
-      }
-      const arrived = await within(next, plan.ms);
-      if (arrived === null) continue;
-      ended = arrived.done === true;
-      if (arrived.done === true) continue;
-      const unit = await this.#unitOf(arrived.value);
-      if (unit !== null) waiting.push(unit);
-      next = messages.next();
+    const waiting: Waiting[] = [];
+    for await (const message of readStream(js, kind.stream, undefined, from.sequence, signal)) {
+      const read = await this.#read(message);
+      // A tick says something only about units that wait.
+      if (read === null || (read.unit === null && waiting.length === 0)) continue;
+      waiting.push(read);
+      const count = planBatch(waiting, BATCH_LIMITS);
+      if (count !== null) await this.#take(waiting.splice(0, count).flatMap((w) => w.unit ?? []));
     }
     // Asked to stop: what waits is read again by the next start.
     log.info({ sink: kind.name, waiting: waiting.length }, "sink stopped");
@@ -151,23 +142,25 @@ class Sink {
   }
 
   /** Null for a message that is not ours: it goes aside, and blocks nothing. */
-  async #unitOf(message: StreamMessage): Promise<Unit | null> {
+  async #read(message: StreamMessage): Promise<Waiting | null> {
     const { kind } = this.#parts;
     const block = decodeBlock(message.data);
-    if (!isFault(block)) {
-      const unit = kind.unitOf(block, message, this.#streamCreated);
-      if (unit !== null) return unit;
-      await setAside(
-        this.#parts,
-        kind.stream,
-        message,
-        `a ${block.origin.kind} block does not belong in ${kind.stream}`,
-      );
+    if (isFault(block)) {
+      if (block.fault === "version")
+        throw new Error(`${message.subject} ${message.sequence}: ${block.reason}`);
+      await setAside(this.#parts, kind.stream, message, block.reason);
       return null;
     }
-    if (block.fault === "version")
-      throw new Error(`${message.subject} ${message.sequence}: ${block.reason}`);
-    await setAside(this.#parts, kind.stream, message, block.reason);
+    const { brokerTimeMs } = message;
+    if (block.origin.kind === "tick") return { brokerTimeMs, unit: null };
+    const unit = kind.unitOf(block, message, this.#streamCreated);
+    if (unit !== null) return { brokerTimeMs, unit };
+    await setAside(
+      this.#parts,
+      kind.stream,
+      message,
+      `a ${block.origin.kind} block does not belong in ${kind.stream}`,
+    );
     return null;
   }
 
@@ -196,7 +189,7 @@ class Sink {
     await this.#insertRows([...certain, ...missing], doubt || repeated.length > 0);
     this.#parts.reached("before_ledger");
     const ledgerUnits = [...fresh, ...missing.filter((u) => repeated.includes(u))];
-    const rows = ledgerUnits.flatMap((u) => (u.ledgerRow === null ? [] : [u.ledgerRow]));
+    const rows = ledgerUnits.map((u) => u.ledgerRow);
     if (rows.length > 0)
       await database.insert(
         kind.ledger,
@@ -248,23 +241,6 @@ class Sink {
   #retried<T>(what: string, work: () => Promise<T>): Promise<T> {
     const { kind, log, signal } = this.#parts;
     return retry(`${kind.name}: ${what}`, work, isClickHouseFailure, log, signal);
-  }
-}
-
-function batchable(unit: Unit): { byteCount: number; brokerTimeMs: number; day: number } {
-  return { byteCount: unit.body.length, brokerTimeMs: unit.message.brokerTimeMs, day: unit.day };
-}
-
-/** The promise's value, or null when it takes longer. */
-async function within<T>(promise: Promise<T>, ms: number): Promise<T | null> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<null>((resolve) => {
-    timer = setTimeout(() => resolve(null), ms);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

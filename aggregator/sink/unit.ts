@@ -30,8 +30,8 @@ export interface Unit extends UnitNumber {
   readonly body: Uint8Array;
   readonly hash: bigint;
   readonly message: StreamMessage;
-  /** RowBinary ledger row, or null where the ledger speaks of a later unit. */
-  readonly ledgerRow: Uint8Array | null;
+  /** RowBinary row of the ledger: it names the unit's place in the stream too, and so is the position. */
+  readonly ledgerRow: Uint8Array;
 }
 
 /** Everything that differs between the sinks. */
@@ -95,26 +95,25 @@ function resultUnit(
   streamCreated: string,
 ): Unit {
   const producer = `${origin.partitions}.${origin.partition}`;
-  const last = origin.chunk === origin.chunks - 1;
   const ledgerRow = writer();
-  if (last) {
-    encodeRow(ledgerRow, EMISSIONS, {
-      partitions: origin.partitions,
-      partition: origin.partition,
-      emission: origin.emission,
-      chunks: origin.chunks,
-      rows: origin.emissionRows,
-      clicks: origin.emissionClicks,
-      watermark: origin.watermarkMs,
-      closed_through: origin.closedThroughSeconds,
-      emission_hash: origin.emissionHash,
-      producers: origin.producers.map((p) => [p.shard, p.epoch, p.flush]),
-      stream_created: streamCreated,
-      sequence: message.sequence,
-      message_id: message.id,
-      message_time: message.brokerTimeMs,
-    });
-  }
+  encodeRow(ledgerRow, EMISSIONS, {
+    partitions: origin.partitions,
+    partition: origin.partition,
+    emission: origin.emission,
+    chunk: origin.chunk,
+    chunks: origin.chunks,
+    rows: block.rows,
+    emission_rows: origin.emissionRows,
+    emission_clicks: origin.emissionClicks,
+    watermark: origin.watermarkMs,
+    closed_through: origin.closedThroughSeconds,
+    emission_hash: origin.emissionHash,
+    producers: origin.producers.map((p) => [p.shard, p.epoch, p.flush]),
+    stream_created: streamCreated,
+    sequence: message.sequence,
+    message_id: message.id,
+    message_time: message.brokerTimeMs,
+  });
   return {
     producer,
     key: `${producer}:${origin.emission}:${origin.chunk}`,
@@ -127,7 +126,7 @@ function resultUnit(
     body: block.body,
     hash: block.hash,
     message,
-    ledgerRow: last ? written(ledgerRow) : null,
+    ledgerRow: written(ledgerRow),
   };
 }
 
@@ -183,7 +182,7 @@ export const RESULT_SINK: SinkKind = {
     WHERE stream_created = {stream_created:String} ORDER BY sequence DESC LIMIT 1`,
   newestQuery: `
     SELECT concat(toString(partitions), '.', toString(partition)) AS producer,
-      max(emission) AS number, argMax(chunks, emission) - 1 AS chunk
+      max(emission) AS number, argMax(chunk, (emission, chunk)) AS chunk
     FROM emissions GROUP BY partitions, partition`,
   presentQuery: `
     SELECT concat(toString(partitions), '.', toString(partition), ':', toString(emission), ':', toString(chunk)) AS key,

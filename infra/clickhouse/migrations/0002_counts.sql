@@ -36,9 +36,11 @@ CREATE TABLE IF NOT EXISTS emissions
     partitions UInt16,
     partition UInt16,
     emission UInt64,
+    chunk UInt32,
     chunks UInt32,
     rows UInt64,
-    clicks Int64,
+    emission_rows UInt64,
+    emission_clicks Int64,
     watermark DateTime64(3, 'UTC'),
     closed_through DateTime('UTC'),
     emission_hash UInt64,
@@ -50,7 +52,7 @@ CREATE TABLE IF NOT EXISTS emissions
     inserted_at DateTime64(3, 'UTC') DEFAULT now64(3)
 )
 ENGINE = MergeTree
-ORDER BY (partitions, partition, emission)
+ORDER BY (partitions, partition, emission, chunk)
 TTL toDateTime(message_time) + INTERVAL 120 DAY
 SETTINGS
     non_replicated_deduplication_window = 10000,

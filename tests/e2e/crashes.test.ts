@@ -1,0 +1,213 @@
+/** Processes killed at named points of the way of one click: nothing lost, nothing doubled, the same bytes again. */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { jetstream } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import type { Msg, NatsConnection } from "@nats-io/transport-node";
+import { afterEach, describe, expect, test } from "vitest";
+import { decodeBlock, isFault } from "../../wire/block.ts";
+import type { ResultOrigin } from "../../wire/block.ts";
+import { STREAM } from "../../wire/subjects.ts";
+import { CLEAN, clean, startTestStack } from "../helpers/test-stack.ts";
+import type { TestStack } from "../helpers/test-stack.ts";
+import { startTraffic } from "../traffic/traffic.ts";
+
+const ID_HEADER = "Nats-Msg-Id";
+/** Short windows and grace, so that the counts are there soon. */
+const QUICK = {
+  windowSeconds: 2,
+  aggregatorEnvironment: { WINDOW_GRACE_MS: "1500", CHUNK_BYTES_MAX: "4000" },
+};
+const KILLS = 2;
+
+let t: TestStack | undefined;
+let nc: NatsConnection | undefined;
+afterEach(async () => {
+  await nc?.close();
+  await t?.stop();
+  nc = undefined;
+  t = undefined;
+});
+
+/** Every message as it is published, repeats that JetStream drops included: bytes by message id. */
+async function watchPublishes(url: string): Promise<Map<string, Buffer[]>> {
+  const published = new Map<string, Buffer[]>();
+  nc = await connect({ servers: url });
+  nc.subscribe("clicks.>", {
+    callback: (_: Error | null, m: Msg) => {
+      const id = m.headers?.get(ID_HEADER) ?? "";
+      if (id !== "") published.set(id, [...(published.get(id) ?? []), Buffer.from(m.data)]);
+    },
+  });
+  await nc.flush();
+  return published;
+}
+
+/** Where workerd reports that it stands at a failpoint; never answers. */
+async function failpointServer(onReached: () => void): Promise<{ url: string; close(): void }> {
+  const server = createServer(() => onReached());
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    close() {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+function traffic(seconds: number, name: string) {
+  return startTraffic({ url: t!.stack.urls.edge, rate: 400, seconds, ads: 200, seed: 11, name });
+}
+
+describe("workerd is killed", () => {
+  test.each([
+    ["before the journal commit", "before_journal_commit", 0],
+    ["after the journal commit", "after_journal_commit", 0],
+    ["between two publishes of a flush", "between_publishes", KILLS],
+    ["before a flush's acknowledgement", "before_acknowledgement", KILLS],
+  ])("%s", async (_, point, repeats) => {
+    t = await startTestStack("crash-edge", QUICK);
+    const { edge } = t.stack.processes;
+    const published = await watchPublishes(t.stack.urls.nats);
+    let reached = Promise.withResolvers<void>();
+    const server = await failpointServer(() => reached.resolve());
+    try {
+      const run = traffic(10, point);
+      for (let kill = 0; kill < KILLS; kill++) {
+        await sleep(1_500);
+        await edge.kill();
+        reached = Promise.withResolvers<void>();
+        await edge.restart({ FAILPOINT: point, FAILPOINT_URL: server.url });
+        await reached.promise;
+        await edge.kill();
+        await edge.restart();
+      }
+      await run.done;
+      expect(run.ledger.counts().unanswered).toBe(0);
+      expect(clean(await t.verdict(run.ledger))).toEqual(CLEAN);
+    } finally {
+      server.close();
+    }
+    let repeated = 0;
+    for (const [id, [first, ...more]] of published) {
+      repeated += more.length;
+      expect(more.map((bytes) => `${id} ${bytes.equals(first!)}`)).toEqual(
+        more.map(() => `${id} true`),
+      );
+    }
+    // Before anything was published there is nothing to publish again.
+    expect(repeated).toBeGreaterThanOrEqual(repeats);
+    expect(await t.select("SELECT * FROM repairs")).toEqual([]);
+  });
+
+  test("and flushes what it had accepted after its restart, without any request", async () => {
+    t = await startTestStack("crash-edge", QUICK);
+    const { edge } = t.stack.processes;
+    // A flush that never comes by itself: only the alarm is left.
+    await edge.kill();
+    await edge.restart({ FLUSH_INTERVAL_MS: "60000" });
+    const run = startTraffic({
+      url: t.stack.urls.edge,
+      rate: 50,
+      seconds: 2,
+      ads: 20,
+      seed: 3,
+      name: "alarm",
+    });
+    await run.done;
+    expect(
+      (await t.select<{ n: number }>("SELECT toInt32(count()) AS n FROM clicks_raw"))[0]!.n,
+    ).toBe(0);
+    await edge.kill();
+    await edge.restart({ FLUSH_INTERVAL_MS: "60000" });
+    expect(clean(await t.verdict(run.ledger))).toEqual(CLEAN);
+  });
+});
+
+describe("the aggregator is killed", () => {
+  test("between two chunks of an emission, and completes it with the same bytes", async () => {
+    t = await startTestStack("crash-aggregator", QUICK);
+    const { aggregator } = t.stack.processes;
+    const run = traffic(10, "chunks");
+    for (let kill = 0; kill < KILLS; kill++) {
+      await sleep(1_500);
+      await aggregator.kill();
+      await aggregator.restart({ FAILPOINT: "between_chunks" });
+      expect((await aggregator.exited).signal).toBe("SIGKILL");
+      await aggregator.restart();
+    }
+    await run.done;
+    expect(clean(await t.verdict(run.ledger))).toEqual(CLEAN);
+    expect(await t.select("SELECT * FROM repairs")).toEqual([]);
+    const emissions = await readEmissions(t.stack.urls.nats);
+    for (const chunks of emissions.values()) {
+      expect(chunks.map((c) => c.chunk)).toEqual(chunks.map((_, i) => i));
+      expect(chunks).toHaveLength(chunks[0]!.chunks);
+      expect(new Set(chunks.map((c) => c.emissionHash)).size).toBe(1);
+    }
+    expect([...emissions.values()].some((chunks) => chunks.length > 1)).toBe(true);
+  });
+
+  test("between a sink's rows and its ledger, and asks the table before it inserts again", async () => {
+    t = await startTestStack("crash-aggregator", QUICK);
+    const { aggregator } = t.stack.processes;
+    const run = traffic(8, "ledger");
+    for (let kill = 0; kill < KILLS; kill++) {
+      await sleep(1_500);
+      await aggregator.kill();
+      await aggregator.restart({ FAILPOINT: "before_ledger" });
+      expect((await aggregator.exited).signal).toBe("SIGKILL");
+      await aggregator.restart();
+    }
+    await run.done;
+    expect(clean(await t.verdict(run.ledger))).toEqual(CLEAN);
+    expect(await t.select("SELECT * FROM repairs")).toEqual([]);
+    const [twice] = await t.select(
+      "SELECT toInt32(count() - uniqExact(chain, shard, epoch, flush)) AS n FROM flushes",
+    );
+    expect(twice).toEqual({ n: 0 });
+  });
+});
+
+describe("NATS and ClickHouse go away and come back", () => {
+  test("clicks are still accepted, and arrive later", async () => {
+    t = await startTestStack("away", QUICK);
+    const { nats, clickhouse } = t.stack.processes;
+    const run = traffic(12, "away");
+    await sleep(2_000);
+    await nats.kill();
+    const acceptedBefore = run.ledger.counts().accepted;
+    await sleep(3_000);
+    expect(run.ledger.counts().accepted).toBeGreaterThan(acceptedBefore + 500);
+    expect(run.ledger.counts().unavailable).toBe(0);
+    await nats.restart();
+    await sleep(1_000);
+    await clickhouse.kill();
+    await sleep(2_000);
+    await clickhouse.restart();
+    await run.done;
+    expect(clean(await t.verdict(run.ledger))).toEqual(CLEAN);
+    expect(await t.select("SELECT * FROM repairs")).toEqual([]);
+  });
+});
+
+/** All chunks in the results stream by emission, in stream order. */
+async function readEmissions(url: string): Promise<Map<string, ResultOrigin[]>> {
+  nc = await connect({ servers: url });
+  const consumer = await jetstream(nc).consumers.get(STREAM.results);
+  const emissions = new Map<string, ResultOrigin[]>();
+  for (let pending = 1; pending > 0;) {
+    const m = await consumer.next({ expires: 2_000 });
+    if (m === null) break;
+    pending = m.info.pending;
+    const block = decodeBlock(m.data);
+    if (isFault(block) || block.origin.kind !== "result")
+      throw new Error(`${m.subject} ${m.seq} is no result`);
+    const key = `${block.origin.partition}:${block.origin.emission}`;
+    emissions.set(key, [...(emissions.get(key) ?? []), block.origin]);
+  }
+  return emissions;
+}
