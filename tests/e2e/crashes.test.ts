@@ -12,6 +12,7 @@ import { STREAM } from "../../wire/subjects.ts";
 import { CLEAN, clean, startTestStack } from "../helpers/test-stack.ts";
 import type { TestStack } from "../helpers/test-stack.ts";
 import { startTraffic } from "../traffic/traffic.ts";
+import type { Traffic } from "../traffic/traffic.ts";
 
 const ID_HEADER = "Nats-Msg-Id";
 /** Short windows and grace, so that the counts are there soon. */
@@ -23,7 +24,11 @@ const KILLS = 2;
 
 let t: TestStack | undefined;
 let nc: NatsConnection | undefined;
+let running: Traffic | undefined;
 afterEach(async () => {
+  // After a failure the installations would go on, into the next test's stack.
+  running?.stop();
+  await running?.done.catch(() => undefined);
   await nc?.close();
   await t?.stop();
   nc = undefined;
@@ -58,8 +63,9 @@ async function failpointServer(onReached: () => void): Promise<{ url: string; cl
   };
 }
 
-function traffic(seconds: number, name: string) {
-  return startTraffic({ url: t!.stack.urls.edge, rate: 400, seconds, ads: 200, seed: 11, name });
+function traffic(seconds: number, name: string): Traffic {
+  running = startTraffic({ url: t!.stack.urls.edge, rate: 400, seconds, ads: 200, seed: 11, name });
+  return running;
 }
 
 describe("workerd is killed", () => {
@@ -197,7 +203,9 @@ describe("NATS and ClickHouse go away and come back", () => {
 /** All chunks in the results stream by emission, in stream order. */
 async function readEmissions(url: string): Promise<Map<string, ResultOrigin[]>> {
   nc = await connect({ servers: url });
-  const consumer = await jetstream(nc).consumers.get(STREAM.results);
+  const consumer = await jetstream(nc).consumers.get(STREAM.results, {
+    filter_subjects: "results.counts.*.*",
+  });
   const emissions = new Map<string, ResultOrigin[]>();
   for (let pending = 1; pending > 0;) {
     const m = await consumer.next({ expires: 2_000 });
