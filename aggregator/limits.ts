@@ -35,6 +35,11 @@ export const PUBLISH_MS_MAX = 5_000;
 /** Messages asked for ahead of the step; 500 of 20 KB are 10 MB. */
 export const READ_AHEAD_MESSAGES = 500;
 
+/** A pull that has waited so long is asked anew. */
+export const PULL_EXPIRES_MS = 10_000;
+/** Two missed heartbeats, and the client makes its consumer again: a broker that restarted is read on after some seconds (30 by default). */
+export const HEARTBEAT_MS = 2_000;
+
 /** A sink looks for what may leave its stream this often. */
 export const TRIM_INTERVAL_MS = 60_000;
 

@@ -42,7 +42,7 @@ const LOCK_POLL_MS = 200;
 const COMMAND_MS_MAX = 15 * 60_000;
 /** Output of a command that is kept for its failure. */
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
-/** wrangler's own floor (FACTS.md); Node code here needs the same, for it strips types. */
+/** wrangler's own floor; Node code here needs the same, for it strips types. */
 const NODE_MAJOR_MIN = 22;
 const NODE_MINOR_MIN = 12;
 

@@ -4,7 +4,7 @@
  */
 import { DeliverPolicy, JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import type { JetStreamClient, JetStreamManager, JsMsg } from "@nats-io/jetstream";
-import { READ_AHEAD_MESSAGES } from "../limits.ts";
+import { HEARTBEAT_MS, PULL_EXPIRES_MS, READ_AHEAD_MESSAGES } from "../limits.ts";
 
 /** A message as the deciding code sees it. */
 export interface StreamMessage {
@@ -34,7 +34,11 @@ export async function* readStream(
     deliver_policy: DeliverPolicy.StartSequence,
     opt_start_seq: Math.max(1, fromSequence),
   });
-  const messages = await consumer.consume({ max_messages: READ_AHEAD_MESSAGES });
+  const messages = await consumer.consume({
+    max_messages: READ_AHEAD_MESSAGES,
+    expires: PULL_EXPIRES_MS,
+    idle_heartbeat: HEARTBEAT_MS,
+  });
   const stop = () => messages.stop();
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();

@@ -13,7 +13,7 @@ export interface NatsConfigOptions {
   readonly storeDirectory: string;
 }
 
-/** Streams may fill this much together; DESIGN.md §6 gives them 80 % of it. */
+/** Streams may fill this much together; the aggregator gives them at most 80 % of it. */
 const STORE_BYTES_MAX = 8 * 1024 ** 3;
 /** Streams are on file; this is only for consumers' and memory streams' state. */
 const MEMORY_BYTES_MAX = 256 * 1024 ** 2;

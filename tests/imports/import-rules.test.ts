@@ -1,4 +1,4 @@
-/** Proves that .oxlintrc.imports.json refuses what STYLE.md's "The house" forbids: a check that cannot fail is none. */
+/** Proves that .oxlintrc.imports.json refuses what ARCHITECTURE.md's "The house" forbids: a check that cannot fail is none. */
 import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
