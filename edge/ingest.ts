@@ -10,6 +10,7 @@ import type { Env } from "./config.ts";
 import { SHARD_ANSWER_MS_MAX } from "./limits.ts";
 import { platformOf } from "./platform.ts";
 import { FATE } from "./shard/fate.ts";
+import type { ShardAnswer } from "./shard/fate.ts";
 
 export async function ingest(
   request: Request,
@@ -26,28 +27,33 @@ export async function ingest(
   };
   const { batches, rejections } = sortIntoBatches(envelope, facts);
   const results: ClickResult[] = [];
-  rejections.forEach((rejection, place) => {
-    if (rejection !== undefined) results[place] = rejectedResult(rejection);
-  });
+  const rejectedPlaces = [...rejections.keys()].filter((place) => rejections[place] !== undefined);
+  for (const place of rejectedPlaces) results[place] = rejectedResult(rejections[place]!);
   await Promise.all(
     batches.map(async (batch) => {
-      const fates = await askShard(env, batch);
+      const answer = await askShard(env, batch);
+      const fates = answer?.fates ?? new Uint8Array(batch.places.length).fill(FATE.unavailable);
       batch.places.forEach((place, i) => {
-        results[place] = resultOf(envelope.clicks[place], fates?.[i] ?? FATE.unavailable);
+        results[place] = resultOf(envelope.clicks[place], fates[i]!);
       });
-      if (fates?.includes(FATE.tooOld) !== true) return;
-      if (await keepTooOld(env, envelope, batch, fates, facts)) return;
+      // Nobody has kept them: the sender does, and sends them again.
+      if (answer === null && batch.rejectedEnds.length > 0) {
+        for (const place of rejectedPlaces)
+          results[place] = unavailableResult(rejections[place]!.clickId);
+      }
+      if (!fates.includes(FATE.tooOld) || (await keepTooOld(env, envelope, batch, fates, facts)))
+        return;
       batch.places.forEach((place, i) => {
         if (fates[i] === FATE.tooOld)
-          results[place] = resultOf(envelope.clicks[place], FATE.unavailable);
+          results[place] = unavailableResult(clickIdOf(envelope.clicks[place]));
       });
     }),
   );
   return { ...tally(results), results };
 }
 
-/** The shard's fates, or null when it is away: nothing is known then, and sending again is safe. */
-async function askShard(env: Env, batch: ShardBatch): Promise<Uint8Array | null> {
+/** The shard's answer, or null when it is away: nothing is known then, and sending again is safe. */
+async function askShard(env: Env, batch: ShardBatch): Promise<ShardAnswer | null> {
   const stub = env.SHARD_OBJECTS.get(env.SHARD_OBJECTS.idFromName(`shard-${batch.shard}`));
   let timer: ReturnType<typeof setTimeout> | null = null;
   const away = new Promise<null>((resolve) => {
@@ -94,7 +100,8 @@ async function keepTooOld(
   const old = batch.places
     .filter((_, i) => fates[i] === FATE.tooOld)
     .map((place) => [tooOld(clickIdOf(envelope.clicks[place])), envelope.clicks[place]] as const);
-  return (await askShard(env, rejectedBatch(batch.shard, old, facts))) !== null;
+  const answer = await askShard(env, rejectedBatch(batch.shard, old, facts));
+  return answer?.rejectedKept === old.length;
 }
 
 function tooOld(clickId: string): Rejection {
@@ -116,10 +123,14 @@ function resultOf(click: unknown, fate: number): ClickResult {
     case FATE.tooOld:
       return rejectedResult(tooOld(click_id));
     case FATE.unavailable:
-      return { click_id, status: "unavailable" };
+      return unavailableResult(click_id);
     default:
       throw new Error(`a shard answered fate ${fate}`);
   }
+}
+
+function unavailableResult(click_id: string | null): ClickResult {
+  return { click_id, status: "unavailable" };
 }
 
 /** Only for elements that parsed as clicks. */

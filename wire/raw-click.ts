@@ -46,11 +46,9 @@ import {
 /** Characters of an epoch: a producer's random name, printable, fixed width. */
 export const EPOCH_BYTES = 8;
 
-/** Where a unit's fields stand, in raw and in rejected rows alike. */
-export const UNIT_OFFSET = { flush: 0, flushedOn: 8, shard: 10, epoch: 12 } as const;
+/** Flush, flushed_on, shard, epoch: the start of raw and of rejected rows alike. */
 export const UNIT_BYTES = 20;
 
-export const RECEIVED_AT_OFFSET = 20;
 export const EVENT_TIME_OFFSET = 28;
 /** Where the dedup key starts. */
 export const DEDUP_KEY_OFFSET = 37;
@@ -137,7 +135,7 @@ export interface FlushUnit {
   readonly epoch: string;
 }
 
-/** The UNIT_BYTES that `patchUnit` copies over the start of each row. */
+/** The bytes that are copied over the start of each row of a flush. */
 export function unitBytes(unit: FlushUnit): Uint8Array {
   const bytes = new Uint8Array(UNIT_BYTES);
   const c = { bytes, view: new DataView(bytes.buffer), at: 0 };

@@ -5,7 +5,12 @@
  * is the hottest parse we own.
  */
 import type { RejectionCode } from "../../wire/ingest.ts";
-import { AD_ID_BYTES_MAX, CLICK_ID_BYTES_MAX, USER_ID_BYTES_MAX } from "../../wire/limits.ts";
+import {
+  AD_ID_BYTES_MAX,
+  CLICK_ID_BYTES_MAX,
+  TIMESTAMP_MS_MAX,
+  USER_ID_BYTES_MAX,
+} from "../../wire/limits.ts";
 
 /** A click whose fields are what they claim to be. */
 export interface Click {
@@ -29,8 +34,6 @@ export function isRejection(parsed: Click | Rejection): parsed is Rejection {
   return "code" in parsed;
 }
 
-/** 2100-01-01: a later timestamp is no clock that is off, but a number that is no time. */
-const TIMESTAMP_MS_MAX = 4_102_444_800_000;
 /**
  * Numbers that are a plausible time in seconds (2001 to 2286) and as milliseconds would lie in the
  * first months of 1970, where only a clock that was reset and then ran for 11 days could be.

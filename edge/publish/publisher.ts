@@ -2,7 +2,12 @@
  * A shard's connection to NATS: opened when there is something to publish, closed when it is quiet,
  * because an open outgoing WebSocket keeps the object awake and billed.
  */
-import { JetStreamApiError, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import {
+  JetStreamApiCodes,
+  JetStreamApiError,
+  jetstream,
+  jetstreamManager,
+} from "@nats-io/jetstream";
 import { wsconnect } from "@nats-io/nats-core";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { CONNECT_MS_MAX, PUBLISH_MS_MAX } from "../limits.ts";
@@ -13,11 +18,8 @@ export interface Publisher {
   /** The newest message on a subject, or null when there is none. */
   newest(stream: string, subject: string): Promise<Uint8Array | null>;
   /** Closes the connection; the next call opens another. */
-  close(): Promise<void>;
+  close(): void;
 }
-
-/** JetStream API error: no message found. */
-const NO_MESSAGE_FOUND = 10037;
 
 export class NatsPublisher implements Publisher {
   readonly #url: string;
@@ -44,24 +46,24 @@ export class NatsPublisher implements Publisher {
         const message = await manager.streams.getMessage(stream, { last_by_subj: subject });
         return message?.data ?? null;
       } catch (error) {
-        if (error instanceof JetStreamApiError && error.code === NO_MESSAGE_FOUND) return null;
+        if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.NoMessageFound)
+          return null;
         throw error;
       }
     });
   }
 
-  async close(): Promise<void> {
+  close(): void {
     const connection = this.#connection;
     this.#connection = null;
-    if (connection === null) return;
-    try {
-      await (await connection).close();
-    } catch {
-      // It never opened, or is gone: closed either way.
-    }
+    // Not awaited: a peer that is gone without a word would be waited for as long as TCP waits.
+    connection?.then((nc) => nc.close()).catch(() => undefined);
   }
 
-  /** After any failure the connection is given up: whether it or the broker is at fault cannot be known here. */
+  /**
+   * After a failure the connection is given up: whether it or the broker is at fault cannot be known
+   * here. Not after a refusal, which is an answer: one chain's full stream must not cut the other off.
+   */
   async #with<T>(work: (nc: NatsConnection) => Promise<T>): Promise<T> {
     this.#connection ??= wsconnect({
       servers: this.#url,
@@ -70,11 +72,20 @@ export class NatsPublisher implements Publisher {
       ignoreClusterUpdates: true,
       noAsyncTraces: true,
     });
+    const connection = this.#connection;
     try {
-      return await work(await this.#connection);
+      return await work(await connection);
     } catch (error) {
-      await this.close();
-      throw error;
+      if (!(error instanceof JetStreamApiError) && this.#connection === connection) this.close();
+      throw new PublishFailure(error);
     }
+  }
+}
+
+/** NATS is away, slow, or refuses: the flush is made again later. */
+export class PublishFailure extends Error {
+  constructor(cause: unknown) {
+    super(String(cause), { cause });
+    this.name = "PublishFailure";
   }
 }

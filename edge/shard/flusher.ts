@@ -38,7 +38,7 @@ export interface FlusherParts {
   /** Stops there in crash tests; does nothing otherwise. */
   reached(point: Failpoint): Promise<void>;
   /** The journal has become smaller. */
-  trimmed(): void;
+  trimmed(byteCount: number): void;
 }
 
 interface Sealed {
@@ -51,19 +51,26 @@ const PLAN_ROWS_MAX = 4_096;
 
 export class Flusher {
   readonly #parts: FlusherParts;
+  /** Ids of the current flush's messages that JetStream has: a hint, lost with the object. */
+  readonly #acknowledged = new Set<string>();
 
   constructor(parts: FlusherParts) {
     this.#parts = parts;
   }
 
-  /** Publishes everything that is in the journal now; throws when NATS is away or refuses. */
+  /**
+   * Publishes what was in the journal when it began (what comes meanwhile is for the next round, or
+   * nothing would ever be proven under load); throws when NATS is away or refuses.
+   */
   async flushAll(): Promise<void> {
-    await this.#publishAll();
+    await this.#publishThrough(this.#parts.storage.newestJournalNumber(this.#parts.chain));
     await this.#prove();
   }
 
-  async #publishAll(): Promise<void> {
-    for (let flush = this.#next(); flush !== null; flush = this.#next()) await this.#publish(flush);
+  async #publishThrough(number: number): Promise<void> {
+    for (let flush = this.#next(number); flush !== null; flush = this.#next(number)) {
+      await this.#publish(flush);
+    }
   }
 
   /** True when the journal holds rows that no acknowledged flush covers. */
@@ -84,8 +91,8 @@ export class Flusher {
     return storage.journalSizes(chain, storage.newestFlush(chain)?.to ?? 0, PLAN_ROWS_MAX);
   }
 
-  /** The flush to publish now: one made again from its record, or else a new one. */
-  #next(): Sealed | null {
+  /** The flush to publish now: one made again from its record, or else a new one of rows up to `through`. */
+  #next(through: number): Sealed | null {
     const { storage, chain, identity } = this.#parts;
     const record = storage.oldestUnacknowledged(chain);
     if (record !== null) {
@@ -97,7 +104,7 @@ export class Flusher {
       assertAsRecorded(record, messages);
       return { record, messages };
     }
-    const sizes = this.#unflushed();
+    const sizes = this.#unflushed().filter((row) => row.number <= through);
     const to = planFlush(sizes, BLOCK_BODY_BYTES_MAX);
     return to === null ? null : this.#seal(sizes[0]!.number, to);
   }
@@ -144,15 +151,22 @@ export class Flusher {
   }
 
   async #publish({ record, messages }: Sealed): Promise<void> {
-    const { storage, chain, publisher } = this.#parts;
+    const { storage, chain } = this.#parts;
     await this.#parts.durable();
-    const publish = (m: FlushMessage) => publisher.publish(m.subject, m.id, m.bytes);
     // Raw first: raw clicks are the truth that counts are derived from.
-    await publish(messages[0]!);
+    await this.#publishOnce(messages[0]!);
     await this.#parts.reached("between_publishes");
-    await Promise.all(messages.slice(1).map(publish));
+    await Promise.all(messages.slice(1).map((message) => this.#publishOnce(message)));
     await this.#parts.reached("before_acknowledgement");
     storage.setAcknowledged(chain, record.flush);
+    this.#acknowledged.clear();
+  }
+
+  /** What is acknowledged is not sent again when another message of its flush is refused. */
+  async #publishOnce(message: FlushMessage): Promise<void> {
+    if (this.#acknowledged.has(message.id)) return;
+    await this.#parts.publisher.publish(message.subject, message.id, message.bytes);
+    this.#acknowledged.add(message.id);
   }
 
   async #prove(): Promise<void> {
@@ -163,8 +177,7 @@ export class Flusher {
     const newest = await this.#newestMessage();
     const proof = decideProof(unproven, nowMs, settings.journalKeepMs, identity.epoch, newest);
     if (proof.kind === "proven") {
-      storage.setProven(chain, proof.flush, proof.to);
-      this.#parts.trimmed();
+      this.#parts.trimmed(storage.setProven(chain, proof.flush, proof.to));
     } else if (proof.kind === "publish_again") {
       console.error(
         JSON.stringify({
@@ -176,7 +189,7 @@ export class Flusher {
         }),
       );
       storage.setUnacknowledgedFrom(chain, proof.fromFlush);
-      await this.#publishAll();
+      await this.#publishThrough(storage.newestFlush(chain)?.to ?? 0);
     }
   }
 

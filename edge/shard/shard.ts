@@ -9,21 +9,24 @@
 import { DurableObject } from "cloudflare:workers";
 import { reader } from "../../wire/cursor.ts";
 import { DEDUP_KEY_OFFSET, EVENT_TIME_OFFSET, walkRawClick } from "../../wire/raw-click.ts";
+import { SMALL_SKEW_MS_MAX } from "../../wire/limits.ts";
 import type { ShardBatch } from "../click/batches.ts";
 import { edgeConfig } from "../config.ts";
 import type { EdgeConfig, Env } from "../config.ts";
 import {
   ALARM_DELAY_MS,
   CONNECTION_IDLE_MS_MAX,
+  DEDUP_IDS_MAX,
   FLUSH_BYTES,
   FLUSH_RETRY_MS_MAX,
   FLUSH_RETRY_MS_MIN,
   JOURNAL_ROW_BYTES_MAX,
   REJECTED_JOURNAL_BYTES_MAX,
 } from "../limits.ts";
-import { NatsPublisher } from "../publish/publisher.ts";
+import { NatsPublisher, PublishFailure } from "../publish/publisher.ts";
 import { bucketOf, DedupIndex, limitAfterDropping } from "./dedup-index.ts";
 import { FATE } from "./fate.ts";
+import type { ShardAnswer } from "./fate.ts";
 import { Fingerprints } from "./flush-blocks.ts";
 import { Flusher } from "./flusher.ts";
 import type { Failpoint } from "./flusher.ts";
@@ -59,9 +62,13 @@ export class ClickShard extends DurableObject<Env> {
     this.#publisher = new NatsPublisher(this.#config.natsUrl);
     this.#storage = new ShardStorage(ctx.storage.sql);
     this.#index = new DedupIndex(this.#config.dedupHorizonMs);
-    // A new storage remembers nothing; older clicks than the horizon are refused from the start.
-    this.#acceptFromMs =
-      this.#storage.number("accept_from_ms") ?? Date.now() - this.#config.dedupHorizonMs;
+    // A new storage remembers nothing; older clicks than the horizon are refused from the start. So is
+    // what another shard may have accepted before the number of shards changed.
+    const { acceptSinceMs, dedupHorizonMs } = this.#config;
+    this.#acceptFromMs = Math.max(
+      this.#storage.number("accept_from_ms") ?? Date.now() - dedupHorizonMs,
+      acceptSinceMs === 0 ? 0 : acceptSinceMs + SMALL_SKEW_MS_MAX,
+    );
     for (const { bucket, fingerprints } of this.#storage.fingerprints()) {
       for (let i = 0; i < fingerprints.length; i += 2) {
         this.#index.add(bucket, fingerprints[i]!, fingerprints[i + 1]!);
@@ -72,17 +79,17 @@ export class ClickShard extends DurableObject<Env> {
   }
 
   /**
-   * Decides and keeps one batch. Resolves when every `accepted` and `duplicate` of the answer is
-   * durable; one fate (fate.ts) for each row, in order.
+   * Decides and keeps one batch. Resolves when every `accepted` and `duplicate` of the answer, and
+   * every rejected click that is kept, is durable.
    */
-  async accept(batch: ShardBatch): Promise<Uint8Array> {
+  async accept(batch: ShardBatch): Promise<ShardAnswer> {
     const running = this.#running ?? this.#start(batch.shard);
     this.#checkShardCount(batch);
     this.#forgetWhatMustGo(batch.rowEnds.length);
     const fates = this.#decide(batch, running);
-    this.#keepRejected(batch);
+    const rejectedKept = this.#keepRejected(batch);
     await this.#group.settled();
-    return fates;
+    return { fates, rejectedKept };
   }
 
   /** Stands behind the timers: after an eviction or a crash it is what flushes. */
@@ -96,6 +103,7 @@ export class ClickShard extends DurableObject<Env> {
 
   #start(shard: number): Running {
     const identity = this.#storage.identity(shard);
+    this.#storage.setNumber("accept_from_ms", this.#acceptFromMs);
     const flusher = (chain: Chain) =>
       new Flusher({
         chain,
@@ -106,8 +114,8 @@ export class ClickShard extends DurableObject<Env> {
         nowMs: () => Date.now(),
         durable: () => this.ctx.storage.sync(),
         reached: (point) => this.#reached(point),
-        trimmed: () => {
-          this.#journalBytes[chain] = this.#storage.journalBytes(chain);
+        trimmed: (byteCount) => {
+          this.#journalBytes[chain] -= byteCount;
         },
       });
     for (const chain of CHAINS) {
@@ -124,22 +132,19 @@ export class ClickShard extends DurableObject<Env> {
 
   /**
    * Another number of shards moves ids to shards that do not remember them: allowed only together
-   * with ACCEPT_SINCE, before which everything is `too_old`.
+   * with a newer ACCEPT_SINCE, before which every shard, old or new, answers `too_old`.
    */
   #checkShardCount(batch: ShardBatch): void {
     const known = this.#storage.number("shards");
     if (known === batch.shards) return;
-    if (known !== null) {
-      const since = this.#config.acceptSinceMs;
-      if (since <= this.#acceptFromMs) {
-        throw new Error(
-          `SHARDS changed from ${known} to ${batch.shards}: set ACCEPT_SINCE to the time of the change`,
-        );
-      }
-      this.#acceptFromMs = since;
-      this.#storage.setNumber("accept_from_ms", since);
+    const since = this.#config.acceptSinceMs;
+    if (known !== null && since <= (this.#storage.number("accept_since_ms") ?? 0)) {
+      throw new Error(
+        `SHARDS changed from ${known} to ${batch.shards}: set ACCEPT_SINCE to the time of the change`,
+      );
     }
     this.#storage.setNumber("shards", batch.shards);
+    this.#storage.setNumber("accept_since_ms", since);
   }
 
   #forgetWhatMustGo(idCount: number): void {
@@ -171,8 +176,7 @@ export class ClickShard extends DurableObject<Env> {
       const eventTimeMs = Number(c.view.getBigInt64(spans.start + EVENT_TIME_OFFSET, true));
       if (this.#index.has(low, high)) fates[i] = FATE.duplicate;
       else if (eventTimeMs < this.#acceptFromMs) fates[i] = FATE.tooOld;
-      else if (this.#journalBytes.clicks >= this.#config.journalBytesMax)
-        fates[i] = FATE.unavailable;
+      else if (this.#isFull()) fates[i] = FATE.unavailable;
       else {
         fates[i] = FATE.accepted;
         const row = batch.rows.subarray(spans.start, c.at);
@@ -184,16 +188,26 @@ export class ClickShard extends DurableObject<Env> {
     return fates;
   }
 
-  /** Beyond their quota rejected clicks are counted in the answer, and not kept. */
-  #keepRejected(batch: ShardBatch): void {
+  /** Out of journal, or out of memory for ids that were received too lately to be forgotten. */
+  #isFull(): boolean {
+    return (
+      this.#journalBytes.clicks >= this.#config.journalBytesMax || this.#index.size >= DEDUP_IDS_MAX
+    );
+  }
+
+  /** How many are kept: beyond their quota rejected clicks are answered, and not kept. */
+  #keepRejected(batch: ShardBatch): number {
     let start = 0;
+    let kept = 0;
     for (const end of batch.rejectedEnds) {
       const row = batch.rejectedRows.subarray(start, end);
       start = end;
-      if (this.#journalBytes.rejected >= REJECTED_JOURNAL_BYTES_MAX) continue;
+      if (this.#journalBytes.rejected >= REJECTED_JOURNAL_BYTES_MAX) break;
       this.#journalBytes.rejected += row.length;
       this.#group.addRejected({ row, low: 0, high: 0 });
+      kept++;
     }
+    return kept;
   }
 
   /**
@@ -285,7 +299,7 @@ export class ClickShard extends DurableObject<Env> {
       loop.failures++;
       console.error(
         JSON.stringify({
-          level: "warn",
+          level: error instanceof PublishFailure ? "warn" : "error",
           msg: "flush failed, will be made again",
           shard: this.#running?.identity.shard,
           chain,
@@ -310,8 +324,7 @@ export class ClickShard extends DurableObject<Env> {
     this.#keepConnection();
     this.#idleTimer = setTimeout(() => {
       this.#idleTimer = null;
-      if (!this.#loops.clicks.busy && !this.#loops.rejected.busy)
-        this.ctx.waitUntil(this.#publisher.close());
+      if (!this.#loops.clicks.busy && !this.#loops.rejected.busy) this.#publisher.close();
     }, CONNECTION_IDLE_MS_MAX);
   }
 

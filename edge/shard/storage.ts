@@ -108,7 +108,7 @@ export class ShardStorage {
     return this.#get(name) as number | null;
   }
 
-  setNumber(name: "shards" | "accept_from_ms", value: number): void {
+  setNumber(name: "shards" | "accept_from_ms" | "accept_since_ms", value: number): void {
     this.#set(name, value);
   }
 
@@ -184,16 +184,30 @@ export class ShardStorage {
       .one().bytes;
   }
 
-  /** Frees the rows up to `through`; the ids stay as long as their bucket does. */
-  trimJournal(chain: Chain, through: number): void {
+  /**
+   * Frees the rows after `after` and up to `through`; the ids stay as long as their bucket does.
+   *
+   * @returns the bytes that were freed
+   */
+  #trimJournal(chain: Chain, after: number, through: number): number {
+    const { bytes } = this.#sql
+      .exec<{ bytes: number }>(
+        `SELECT coalesce(sum(row_bytes), 0) AS bytes FROM journal_${chain} WHERE number > ? AND number <= ? AND rows IS NOT NULL`,
+        after,
+        through,
+      )
+      .one();
     this.#sql.exec(
-      `UPDATE journal_${chain} SET rows = NULL WHERE number <= ? AND rows IS NOT NULL AND fingerprints IS NOT NULL`,
+      `UPDATE journal_${chain} SET rows = NULL WHERE number > ? AND number <= ? AND fingerprints IS NOT NULL`,
+      after,
       through,
     );
     this.#sql.exec(
-      `DELETE FROM journal_${chain} WHERE number <= ? AND fingerprints IS NULL`,
+      `DELETE FROM journal_${chain} WHERE number > ? AND number <= ? AND fingerprints IS NULL`,
+      after,
       through,
     );
+    return bytes;
   }
 
   /** Bucket by bucket, the ids that are remembered. */
@@ -266,15 +280,23 @@ export class ShardStorage {
     );
   }
 
-  /** Flushes through `flush` are safe downstream: their rows leave the journal. The newest record stays, for its numbers. */
-  setProven(chain: Chain, flush: number, through: number): void {
-    this.trimJournal(chain, through);
+  /**
+   * Flushes through `flush` are safe downstream: their rows leave the journal. The newest record stays,
+   * for its numbers.
+   *
+   * @param through the last of their journal rows
+   * @returns the bytes that left the journal
+   */
+  setProven(chain: Chain, flush: number, through: number): number {
+    const freed = this.#trimJournal(chain, this.number(`trimmed_${chain}`) ?? 0, through);
+    this.#set(`trimmed_${chain}`, through);
     this.#set(`proven_${chain}`, flush);
     this.#sql.exec(
       "DELETE FROM flushes WHERE chain = ?1 AND flush <= ?2 AND flush < (SELECT max(flush) FROM flushes WHERE chain = ?1)",
       chain,
       flush,
     );
+    return freed;
   }
 
   /** Flushes from `flush` on are to be published again. */
