@@ -32,16 +32,31 @@ export const RETRY_MS_MAX = 10_000;
 /** One JetStream acknowledgement. */
 export const PUBLISH_MS_MAX = 5_000;
 
-/** Messages asked for ahead of the step; 500 of 20 KB are 10 MB. */
-export const READ_AHEAD_MESSAGES = 500;
+/** Bytes asked for ahead of a reader: some full messages; five readers hold 40 MB. */
+export const READ_AHEAD_BYTES = 8 * 1024 * 1024;
 
 /** A pull that has waited so long is asked anew. */
 export const PULL_EXPIRES_MS = 10_000;
 /** Two missed heartbeats, and the client makes its consumer again: a broker that restarted is read on after some seconds (30 by default). */
 export const HEARTBEAT_MS = 2_000;
 
-/** A sink looks for what may leave its stream this often. */
-export const TRIM_INTERVAL_MS = 60_000;
+/** Alarms that wait for ClickHouse; ~500 bytes each. Beyond, only the log has them. */
+export const ALARMS_WAITING_MAX = 1_000;
+export const ALARM_RETRY_MS = 5_000;
+
+/** Tokens in a row that are remembered without their rows: one is a crash at the worst moment, four are a fault. */
+export const TOKENS_LOST_MAX = 3;
+
+/** Subjects that nobody reads are looked for this often: a misconfiguration, not an incident of seconds. */
+export const FOREIGN_PARTITIONS_MS = 60_000;
+
+/** What may leave a stream is looked for this often. */
+export const TRIM_INTERVAL_MS = 10_000;
+/** A stream this full keeps nothing for replay: room for what is not read yet comes first. */
+export const STREAM_FULL_SHARE = 0.5;
+/** Points at which a reader was safe that the trimmer remembers: one a second, an hour of them. */
+export const SAFE_POINTS_MAX = 4_000;
+export const SAFE_POINT_MS = 1_000;
 
 /** A shutdown waits this long for the batch in hand, then leaves it to the next start. */
 export const SHUTDOWN_MS_MAX = 8_000;
@@ -54,6 +69,9 @@ export const STREAM_SHARE = {
   RESULTS: 0.13,
   SET_ASIDE: 0.02,
 } as const;
+
+/** Set-aside messages wait a month for somebody to look at them. */
+export const SET_ASIDE_KEEP_MS = 30 * 86_400_000;
 
 /** The broker's own default; messages made again later than this are told by their numbers. */
 export const DUPLICATE_WINDOW_MS = 120_000;

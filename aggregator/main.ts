@@ -6,6 +6,7 @@ import { createWasmKernel, loadKernelModule } from "../wasm/wasm-kernel.ts";
 import { readConfig } from "./config.ts";
 import { PUBLISH_MS_MAX, SHUTDOWN_MS_MAX } from "./limits.ts";
 import { createAlarms } from "./ops/alarms.ts";
+import { watchForeignPartitions } from "./ops/foreign-partitions.ts";
 import { createLog } from "./ops/log.ts";
 import { openSubject, runPartition } from "./partition/partition.ts";
 import { STEP_VERSION } from "./partition/step.ts";
@@ -14,7 +15,9 @@ import { createDatabase } from "./sink/clickhouse.ts";
 import { runSink } from "./sink/sink.ts";
 import { Trimmer } from "./sink/trimmer.ts";
 import { RAW_SINK, REJECTED_SINK, RESULT_SINK } from "./sink/unit.ts";
+import { isNatsFailure } from "./source/nats-failure.ts";
 import { ensureStreams } from "./source/streams.ts";
+import { retry } from "./ops/retry.ts";
 
 const config = readConfig();
 const log = createLog(config.logLevel);
@@ -42,13 +45,22 @@ const js = jetstream(nc, { timeout: PUBLISH_MS_MAX });
 const manager = await jetstreamManager(nc, { timeout: PUBLISH_MS_MAX });
 const client = createClient({ url: config.clickhouseUrl, database: config.clickhouseDatabase });
 const database = createDatabase(client);
-const alarms = createAlarms(log, database, nowMs);
+const alarms = createAlarms({
+  log,
+  signal,
+  nowMs,
+  insert: (row, token) => database.insert("repairs", [row], token),
+});
 const shared = { js, manager, alarms, log, signal, reached, nowMs };
 
-const changed = await ensureStreams(manager, {
-  storeBytes: config.streamStoreBytes,
-  replicas: config.streamReplicas,
-});
+const streams = { storeBytes: config.streamStoreBytes, replicas: config.streamReplicas };
+const changed = await retry(
+  "streams",
+  () => ensureStreams(manager, streams),
+  isNatsFailure,
+  log,
+  signal,
+);
 log.info({ changed, server: nc.info?.version }, "streams are there");
 
 const module = await loadKernelModule();
@@ -68,14 +80,10 @@ const parts = Array.from({ length: config.partitions }, (_, partition) => ({
 }));
 await Promise.all(parts.map(openSubject));
 const partitions = parts.map(runPartition);
-const sinks = [RAW_SINK, REJECTED_SINK, RESULT_SINK].map((kind) =>
-  runSink({
-    ...shared,
-    kind,
-    database,
-    trimmer: new Trimmer({ stream: kind.stream, manager, keepMs: config.streamKeepMs, log, nowMs }),
-  }),
-);
+const sinks = [RAW_SINK, REJECTED_SINK, RESULT_SINK].flatMap((kind) => {
+  const trimmer = new Trimmer({ ...shared, stream: kind.stream, keepMs: config.streamKeepMs });
+  return [runSink({ ...shared, kind, database, trimmer }), trimmer.run()];
+});
 const ticker = runTicker({
   js,
   partitions: config.partitions,
@@ -83,10 +91,11 @@ const ticker = runTicker({
   log,
   signal,
 });
+const watch = watchForeignPartitions({ ...shared, partitions: config.partitions });
 log.info("ready");
 
 try {
-  await Promise.all([...partitions, ...sinks, ticker]);
+  await Promise.all([...partitions, ...sinks, ticker, watch]);
 } catch (error) {
   if (signal.aborted) {
     log.warn(

@@ -1,28 +1,52 @@
 /**
- * Alarms: what must never happen and did. Each is logged and goes on the repair list (table
- * `repairs`), from where recalculation takes the windows concerned.
+ * Alarms: each is logged at once and goes on the repair list (table `repairs`), from where
+ * recalculation takes the windows concerned, as soon as ClickHouse takes it.
  */
+import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { encodeRow, REPAIRS } from "../../wire/columns.ts";
 import { writer, written } from "../../wire/cursor.ts";
-import type { Inserter } from "../sink/clickhouse.ts";
+import type { Alarm } from "../alarm.ts";
+import { ALARM_RETRY_MS, ALARMS_WAITING_MAX } from "../limits.ts";
 import type { Log } from "./log.ts";
 
-export interface Alarm {
-  /** `hole`, `hash_differs`, `set_aside`, `position_lost`, … */
-  readonly alarm: string;
-  readonly subject: string;
-  readonly messageId: string;
-  readonly detail: string;
-}
-
 export interface Alarms {
-  raise(noticedBy: string, alarm: Alarm): Promise<void>;
+  /** Never waits and never fails. */
+  raise(noticedBy: string, alarm: Alarm): void;
 }
 
-export function createAlarms(log: Log, inserter: Inserter, nowMs: () => number): Alarms {
+export interface AlarmParts {
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  readonly nowMs: () => number;
+  /** One row for `repairs`; the token makes the same alarm, raised again by a replay, one row. */
+  readonly insert: (row: Uint8Array, token: string) => Promise<void>;
+}
+
+export function createAlarms({ log, signal, nowMs, insert }: AlarmParts): Alarms {
+  const waiting: { readonly row: Uint8Array; readonly token: string }[] = [];
+  let sending = false;
+
+  async function send(): Promise<void> {
+    if (sending) return;
+    sending = true;
+    for (let next = waiting[0]; next !== undefined && !signal.aborted; next = waiting[0]) {
+      try {
+        await insert(next.row, next.token);
+        waiting.shift();
+      } catch (error) {
+        log.warn({ error: String(error), waiting: waiting.length }, "repair list is away");
+        await sleep(ALARM_RETRY_MS, undefined, { signal }).catch(() => undefined);
+      }
+    }
+    sending = false;
+  }
+
   return {
-    async raise(noticedBy, alarm) {
+    raise(noticedBy, alarm) {
       log.error({ noticedBy, ...alarm }, "alarm");
+      // The log has it in any case.
+      if (waiting.length >= ALARMS_WAITING_MAX) return;
       const c = writer();
       encodeRow(c, REPAIRS, {
         noticed_at: nowMs(),
@@ -32,11 +56,11 @@ export function createAlarms(log: Log, inserter: Inserter, nowMs: () => number):
         message_id: alarm.messageId,
         detail: alarm.detail,
       });
-      try {
-        await inserter.insert("repairs", [written(c)], "");
-      } catch (error) {
-        log.error({ error: String(error), ...alarm }, "alarm could not be put on the repair list");
-      }
+      const token = createHash("sha256")
+        .update(JSON.stringify([noticedBy, alarm]))
+        .digest("hex");
+      waiting.push({ row: written(c), token });
+      void send();
     },
   };
 }

@@ -3,13 +3,7 @@ import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
 import { decodeBlock, encodeBlock, isFault } from "../../wire/block.ts";
 import type { Block, Settings } from "../../wire/block.ts";
-import {
-  messageId,
-  partialSubject,
-  partitionProducer,
-  resultSubject,
-  STREAM,
-} from "../../wire/subjects.ts";
+import { partialSubject, resultSubject, STREAM } from "../../wire/subjects.ts";
 import type { Kernel } from "../../wasm/kernel.ts";
 import { PUBLISH_MS_MAX } from "../limits.ts";
 import type { Alarms } from "../ops/alarms.ts";
@@ -43,19 +37,20 @@ export interface PartitionParts {
 /** The first message of a new subject: before any tick, so that no decision precedes the settings. */
 export async function openSubject(parts: PartitionParts): Promise<void> {
   const subject = partialSubject(parts.partitions, parts.partition);
-  const newest = await storedMessage(parts.manager, STREAM.partial, { last_by_subj: subject });
+  const ask = () => storedMessage(parts.manager, STREAM.partial, { last_by_subj: subject });
+  const newest = await retry("open subject", ask, isNatsFailure, parts.log, parts.signal);
   if (newest === null) await publishSettings(parts, subject);
 }
 
 /** Runs until the signal aborts; throws what must not be survived. */
 export async function runPartition(parts: PartitionParts): Promise<void> {
-  const { partitions, partition, js, log, signal } = parts;
+  const { partitions, partition, log } = parts;
   const subject = partialSubject(partitions, partition);
   const state = newPartition(partitions, partition, parts.kernel);
   const publisher = new EmissionPublisher(parts);
   let settingsPublished = false;
   // There are no snapshots yet: a start replays the whole subject, and skips the emissions that are there.
-  for await (const message of readStream(js, STREAM.partial, subject, 1, signal)) {
+  for await (const message of readStream(parts, STREAM.partial, subject, 1)) {
     const block = await readBlock(parts, message);
     for (const effect of step(state, { ...message, block })) {
       await carryOut(parts, publisher, message, effect);
@@ -91,7 +86,8 @@ async function carryOut(
     case "emit":
       return publisher.publish(effect.emission);
     case "alarm":
-      return parts.alarms.raise(`partition ${parts.partition}`, effect.alarm);
+      parts.alarms.raise(`partition ${parts.partition}`, effect.alarm);
+      return;
     case "set_aside":
       return setAside(parts, STREAM.partial, message, effect.reason);
   }
@@ -136,7 +132,7 @@ class EmissionPublisher {
       const decision = decidePublish(emission, message.chunk, this.#newest);
       if (decision.kind === "skip") return false;
       if (decision.kind === "differs") {
-        await alarms.raise(
+        alarms.raise(
           `partition ${partition}`,
           this.#alarm("hash_differs", message, decision.detail),
         );
@@ -144,7 +140,7 @@ class EmissionPublisher {
         throw new Error(decision.detail);
       }
       if (decision.hole !== null) {
-        await alarms.raise(`partition ${partition}`, this.#alarm("hole", message, decision.hole));
+        alarms.raise(`partition ${partition}`, this.#alarm("hole", message, decision.hole));
       }
       // Until the answer is there, we do not know what is newest.
       this.#newest = undefined;
@@ -194,14 +190,11 @@ function differs(a: Settings, b: Settings): boolean {
   return (Object.keys(b) as (keyof Settings)[]).some((key) => a[key] !== b[key]);
 }
 
-async function publishSettings(
-  { js, partitions, partition, settings, log }: PartitionParts,
-  subject: string,
-): Promise<void> {
-  const { bytes, hash } = encodeBlock({ kind: "settings", ...settings }, 0, new Uint8Array(0));
-  await js.publish(subject, bytes, {
-    msgID: messageId(subject, partitionProducer(partitions, partition), "settings", hash),
-    timeout: PUBLISH_MS_MAX,
-  });
+/** Without an idempotency key: settings that go from A to B and back to A are three messages. */
+async function publishSettings(parts: PartitionParts, subject: string): Promise<void> {
+  const { js, partition, settings, log, signal } = parts;
+  const { bytes } = encodeBlock({ kind: "settings", ...settings }, 0, new Uint8Array(0));
+  const publish = () => js.publish(subject, bytes, { timeout: PUBLISH_MS_MAX });
+  await retry("publish settings", publish, isNatsFailure, log, signal);
   log.info({ partition, settings }, "settings published");
 }

@@ -6,7 +6,7 @@
 import type { Block, PartialOrigin, ProducerNumber, Settings } from "../../wire/block.ts";
 import { dayOf } from "../../wire/columns.ts";
 import { hashText } from "../../wire/hash.ts";
-import type { Alarm } from "../ops/alarms.ts";
+import type { Alarm } from "../alarm.ts";
 import { OUT_OF_MEMORY_REASON } from "../../wasm/kernel.ts";
 import type { Kernel } from "../../wasm/kernel.ts";
 import { CHUNK_BYTES_MAX } from "../limits.ts";

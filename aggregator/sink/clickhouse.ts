@@ -16,6 +16,8 @@ export interface Inserter {
 }
 
 export interface Database extends Inserter {
+  /** A statement without rows in either direction. */
+  command(statement: string, parameters: Readonly<Record<string, unknown>>): Promise<void>;
   /** Rows as objects; parameters are bound by the server. */
   select<Row>(query: string, parameters?: Readonly<Record<string, unknown>>): Promise<Row[]>;
 }
@@ -52,6 +54,13 @@ export function createDatabase(client: ClickHouseClient): Database {
       // The insert has ended when its (empty) answer has.
       for await (const _ of stream) void _;
     },
+    async command(statement, parameters) {
+      await client.command({
+        query: statement,
+        query_params: { ...parameters },
+        clickhouse_settings: { ...INSERT_SETTINGS, insert_deduplicate: 0 },
+      });
+    },
     async select<Row>(query: string, parameters: Readonly<Record<string, unknown>> = {}) {
       const result = await client.query({
         query,
@@ -64,8 +73,8 @@ export function createDatabase(client: ClickHouseClient): Database {
 }
 
 /**
- * ClickHouse errors that are no passing trouble: the statement or the schema is wrong (unknown table,
- * unknown identifier, syntax, type mismatch, cannot parse). Names of codes are the server's.
+ * ClickHouse errors that are no passing trouble: the statement, the schema or the bytes are wrong.
+ * Names of codes are the server's.
  */
 const FATAL_TYPES: ReadonlySet<string> = new Set([
   "UNKNOWN_TABLE",
@@ -77,13 +86,19 @@ const FATAL_TYPES: ReadonlySet<string> = new Set([
   "ILLEGAL_TYPE_OF_ARGUMENT",
   "UNKNOWN_SETTING",
   "AUTHENTICATION_FAILED",
+  "INCORRECT_DATA",
+  "CANNOT_READ_ALL_DATA",
+  "UNKNOWN_ELEMENT_OF_ENUM",
 ]);
 
-/** Anything else that an attempt ends with (no connection, overload, lost answer) may pass. */
+/** Node's codes of connections that failed, broke or took too long. */
+const NETWORK_CODE = /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOST|ENET|ERR_STREAM|UND_ERR)/;
+
+/** The outside failed (no connection, overload, lost answer): a later attempt may succeed. */
 export function isClickHouseFailure(error: unknown): boolean {
   if (error instanceof ClickHouseError) return !FATAL_TYPES.has(error.type ?? "");
-  return (
-    error instanceof Error &&
-    ("code" in error || /timeout|socket|ECONN|EPIPE|aborted/i.test(error.message))
-  );
+  if (!(error instanceof Error)) return false;
+  const code = "code" in error ? String(error.code) : "";
+  // The client's own time limit has a message and no code.
+  return NETWORK_CODE.test(code) || /timeout error|socket hang up/i.test(error.message);
 }

@@ -1,61 +1,37 @@
-/** Which units of a batch are inserted, asked for, or skipped, from what the ledger and the table say. */
-import type { Alarm } from "../ops/alarms.ts";
-import type { Unit, UnitNumber } from "./unit.ts";
+/** Whether a unit is new, repeated, or follows a hole; and which units a table lacks. */
+import type { Alarm } from "../alarm.ts";
+import type { Reached, Unit } from "./unit.ts";
 
-/** Newest unit per producer. */
-export type Newest = ReadonlyMap<string, UnitNumber>;
+export type Place =
+  /** After everything its producer had reached. `hole`: something between is missing, and nothing waits for it. */
+  | { readonly kind: "fresh"; readonly hole: Alarm | null }
+  /** At or before it: the table knows whether it is there. */
+  | { readonly kind: "repeated" };
 
-export interface UnitOrder {
-  /** In order after what is known: certainly not in the table, unless everything is in doubt. */
-  readonly fresh: readonly Unit[];
-  /** At or before a known number: the table knows whether it is there. */
-  readonly repeated: readonly Unit[];
-  readonly holes: readonly Alarm[];
+/** @param reached the producer's newest unit so far; undefined for a new producer */
+export function placeUnit(unit: Unit, reached: Reached | undefined): Place {
+  if (reached !== undefined && !isAfter(unit, reached)) return { kind: "repeated" };
+  const gap = gapBefore(unit, reached ?? { number: 0, chunk: 0, complete: true });
+  if (gap === null) return { kind: "fresh", hole: null };
+  const detail = `${unit.key} follows ${gap}`;
+  const { subject, id } = unit.message;
+  return { kind: "fresh", hole: { alarm: "hole", subject, messageId: id, detail } };
 }
 
-/** Compares units of one batch, in stream order, with what their producers had reached before it. */
-export function orderUnits(units: readonly Unit[], newest: Newest): UnitOrder {
-  const reached = new Map(newest);
-  const fresh: Unit[] = [];
-  const repeated: Unit[] = [];
-  const holes: Alarm[] = [];
-  for (const unit of units) {
-    const last = reached.get(unit.producer);
-    if (last !== undefined && !isAfter(unit, last)) {
-      repeated.push(unit);
-      continue;
-    }
-    fresh.push(unit);
-    const gap = gapBefore(unit, last);
-    if (gap !== null) {
-      holes.push({
-        alarm: "hole",
-        subject: unit.message.subject,
-        messageId: unit.message.id,
-        detail: `${unit.key} follows ${gap}`,
-      });
-    }
-    reached.set(unit.producer, { number: unit.number, chunk: unit.chunk });
+/** What stands before `unit` instead of what should, in words; null when nothing is missing. */
+function gapBefore(unit: Unit, reached: Reached): string | null {
+  const before = `${reached.number}.${reached.chunk}`;
+  if (unit.previous !== null) {
+    const { number, chunk } = unit.previous;
+    const follows = number === reached.number && chunk === reached.chunk;
+    return follows ? null : `${before}, it says ${number}.${chunk}`;
   }
-  return { fresh, repeated, holes };
+  // The first chunk of an emission follows the last one of the emission before.
+  if (unit.number !== reached.number + 1) return before;
+  return reached.complete ? null : `${before}, which is not its last chunk`;
 }
 
-/** What should be there before `unit` and is not, in words; null when nothing is missing. */
-function gapBefore(unit: Unit, last: UnitNumber | undefined): string | null {
-  if (unit.previous === null) {
-    // The first chunk of an emission follows some chunk of the emission before.
-    const before = last?.number ?? 0;
-    return unit.number === before + 1 ? null : `number ${before}`;
-  }
-  const lastNumber = last ?? { number: 0, chunk: 0 };
-  const same =
-    unit.previous.number === lastNumber.number && unit.previous.chunk === lastNumber.chunk;
-  return same
-    ? null
-    : `${lastNumber.number}.${lastNumber.chunk}, it says ${unit.previous.number}.${unit.previous.chunk}`;
-}
-
-export function isAfter(a: UnitNumber, b: UnitNumber): boolean {
+function isAfter(a: Reached, b: Reached): boolean {
   return a.number > b.number || (a.number === b.number && a.chunk > b.chunk);
 }
 
@@ -70,12 +46,9 @@ export function missingUnits(
   units: readonly Unit[],
   present: ReadonlyMap<string, number>,
 ): MissingUnits {
-  const seen = new Set<string>();
   const missing: Unit[] = [];
   const damaged: Alarm[] = [];
   for (const unit of units) {
-    if (unit.rows === 0 || seen.has(unit.key)) continue;
-    seen.add(unit.key);
     const rows = present.get(unit.key);
     if (rows === undefined) missing.push(unit);
     else if (rows !== unit.rows) {

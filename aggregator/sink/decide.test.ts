@@ -2,18 +2,20 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decidePosition } from "./decide-position.ts";
-import { missingUnits, orderUnits } from "./decide-units.ts";
+import { missingUnits, placeUnit } from "./decide-units.ts";
 import { planBatch } from "./plan-batch.ts";
+import type { Batchable } from "./plan-batch.ts";
 import { trimBoundary } from "./trimmer.ts";
 import { tokenText } from "./unit.ts";
-import type { Unit } from "./unit.ts";
+import type { Reached, Unit } from "./unit.ts";
 
 const limits = { bytesMax: 100, unitsMax: 4, lingerMs: 1_000 };
-const m = (byteCount: number, brokerTimeMs: number, day = 1) => ({
+const m = (byteCount: number, brokerTimeMs: number, day = 1, repeated = false) => ({
   brokerTimeMs,
   unit: { body: { length: byteCount }, day },
+  repeated,
 });
-const tick = (brokerTimeMs: number) => ({ brokerTimeMs, unit: null });
+const tick = (brokerTimeMs: number) => ({ brokerTimeMs, unit: null, repeated: false });
 
 describe("a batch", () => {
   test("ends only by what follows it in the stream: a later message, or a tick", () => {
@@ -40,49 +42,53 @@ describe("a batch", () => {
     expect(planBatch([tick(1), tick(99_000)], limits)).toBeNull();
   });
 
-  test("has the same units however far the reader has read, and from every batch's end on", () => {
-    const message = fc.tuple(
-      fc.integer({ min: 0, max: 700 }),
-      fc.integer({ min: 0, max: 60 }),
-      fc.boolean(),
-      fc.integer({ min: 1, max: 2 }),
-    );
+  test("has the same units however far the reader has read, and wherever an earlier life had stopped", () => {
+    const message = fc.record({
+      pauseMs: fc.integer({ min: 0, max: 700 }),
+      byteCount: fc.integer({ min: 0, max: 60 }),
+      what: fc.constantFrom("unit", "unit", "tick", "repeat"),
+      day: fc.integer({ min: 1, max: 2 }),
+    });
     fc.assert(
       fc.property(
         fc.array(message, { maxLength: 40 }),
         fc.integer({ min: 1, max: 7 }),
         (list, stride) => {
           let timeMs = 0;
-          const stream = list.map(([pause, bytes, isTick, day]) => {
-            timeMs += pause;
-            return isTick ? tick(timeMs) : m(bytes, timeMs, day);
+          const stream = list.map(({ pauseMs, byteCount, what, day }, index) => {
+            timeMs += pauseMs;
+            const read =
+              what === "tick" ? tick(timeMs) : m(byteCount, timeMs, day, what === "repeat");
+            return { ...read, index };
           });
-          const ends = (step: number) => {
-            const found: number[] = [];
-            let from = 0;
-            for (
-              let read = 0;
-              read <= stream.length;
-              read = Math.min(stream.length, read + step) || 1
-            ) {
-              for (
-                let count = planBatch(stream.slice(from, read), limits);
-                count !== null;
-                count = planBatch(stream.slice(from, read), limits)
-              ) {
-                from += count;
-                found.push(from);
-              }
-              if (read === stream.length) break;
-            }
-            return found;
-          };
-          expect(ends(stride)).toEqual(ends(stream.length + 1));
+          const all = batches(stream, stream.length + 1);
+          expect(batches(stream, stride)).toEqual(all);
+          for (const [i, batch] of all.entries()) {
+            const rest = stream.slice(batch.at(-1)! + 1);
+            expect(batches(rest, stride)).toEqual(all.slice(i + 1));
+          }
         },
       ),
     );
   });
 });
+
+/** The units of each batch by index, when `stride` messages are read at a time; as the sink does it. */
+function batches(stream: readonly (Batchable & { index: number })[], stride: number): number[][] {
+  const waiting: (Batchable & { index: number })[] = [];
+  const found: number[][] = [];
+  for (let read = 0; read < stream.length; read += stride) {
+    waiting.push(...stream.slice(read, read + stride));
+    for (;;) {
+      while (waiting[0] !== undefined && (waiting[0].unit === null || waiting[0].repeated))
+        waiting.shift();
+      const count = planBatch(waiting, limits);
+      if (count === null) break;
+      found.push(waiting.splice(0, count).flatMap((w) => (w.unit === null ? [] : w.index)));
+    }
+  }
+  return found;
+}
 
 function unit(
   producer: string,
@@ -96,6 +102,7 @@ function unit(
     key,
     number,
     chunk: 0,
+    complete: true,
     previous: previous === null ? null : { number: previous, chunk: 0 },
     day: 1,
     rows: 5,
@@ -115,41 +122,45 @@ function unit(
 }
 
 describe("units", () => {
-  test("in order are fresh; at or before the known number they are repeated, also within a batch", () => {
-    const units = [unit("a", 3, 2), unit("a", 2, 1), unit("b", 1, 0), unit("b", 1, 0)];
-    const order = orderUnits(units, new Map([["a", { number: 2, chunk: 0 }]]));
-    expect(order.fresh).toEqual([units[0], units[2]]);
-    expect(order.repeated).toEqual([units[1], units[3]]);
-    expect(order.holes).toEqual([]);
+  const at = (number: number, chunk = 0, complete = true): Reached => ({ number, chunk, complete });
+  const holeOf = (u: Unit, reached?: Reached) => {
+    const place = placeUnit(u, reached);
+    return place.kind === "fresh" ? (place.hole?.detail ?? "none") : "repeated";
+  };
+
+  test("in order are fresh; at or before what was reached they are repeated", () => {
+    expect(holeOf(unit("a", 3, 2), at(2))).toBe("none");
+    expect(holeOf(unit("a", 2, 1), at(2))).toBe("repeated");
+    expect(holeOf(unit("a", 1, 0), at(2))).toBe("repeated");
+    expect(holeOf(unit("b", 1, 0))).toBe("none");
   });
 
   test("a hole is named and nothing waits for it", () => {
-    const order = orderUnits([unit("a", 5, 4)], new Map([["a", { number: 2, chunk: 0 }]]));
-    expect(order.fresh).toHaveLength(1);
-    expect(order.holes).toMatchObject([
-      { alarm: "hole", detail: expect.stringContaining("2.0, it says 4.0") },
-    ]);
+    expect(holeOf(unit("a", 5, 4), at(2))).toBe("a:5:0 follows 2.0, it says 4.0");
   });
 
   test("a first number that follows another is a hole too", () => {
-    expect(orderUnits([unit("a", 5, 4)], new Map()).holes).toHaveLength(1);
-    expect(orderUnits([unit("a", 5, 0)], new Map()).holes).toHaveLength(0);
+    expect(holeOf(unit("a", 5, 4))).toContain("follows 0.0");
+    expect(holeOf(unit("a", 5, 0))).toBe("none");
   });
 
-  test("chunks follow each other, and emissions do", () => {
+  test("chunks follow each other, and an emission the last chunk of the one before", () => {
     const chunk = (n: number, i: number) =>
-      unit("p", n, i === 0 ? null : n, {
+      unit("p", n, null, {
         chunk: i,
-        previous: i === 0 ? null : { number: n, chunk: i - 1 },
+        ...(i === 0 ? {} : { previous: { number: n, chunk: i - 1 } }),
       });
-    const good = [chunk(1, 0), chunk(1, 1), chunk(2, 0)];
-    expect(orderUnits(good, new Map())).toMatchObject({ fresh: good, holes: [] });
-    expect(orderUnits([chunk(1, 0), chunk(3, 0)], new Map()).holes).toHaveLength(1);
-    expect(orderUnits([chunk(1, 0), chunk(1, 2)], new Map()).holes).toHaveLength(1);
+    expect(holeOf(chunk(1, 0))).toBe("none");
+    expect(holeOf(chunk(1, 1), at(1, 0, false))).toBe("none");
+    expect(holeOf(chunk(2, 0), at(1, 1))).toBe("none");
+    expect(holeOf(chunk(2, 0), at(1, 1, false))).toContain("1.1, which is not its last chunk");
+    expect(holeOf(chunk(3, 0), at(1, 0))).toContain("follows 1.0");
+    expect(holeOf(chunk(1, 2), at(1, 0, false))).toContain("it says 1.1");
+    expect(holeOf(chunk(1, 0), at(1, 1))).toBe("repeated");
   });
 
-  test("only what the table does not have is missing, once", () => {
-    const units = [unit("a", 1, 0), unit("a", 2, 1), unit("a", 2, 1), unit("a", 3, 2, { rows: 0 })];
+  test("only what the table does not have is missing", () => {
+    const units = [unit("a", 1, 0), unit("a", 2, 1)];
     expect(missingUnits(units, new Map([["a:1:0", 5]]))).toEqual({
       missing: [units[1]],
       damaged: [],
@@ -204,8 +215,16 @@ describe("a position", () => {
   });
 });
 
-test("a stream is trimmed through the newest safe message that is older than what is kept", () => {
+describe("trimming", () => {
   const safe = [1, 2, 3].map((n) => ({ sequence: n * 10, brokerTimeMs: n * 1_000 }));
-  expect(trimBoundary(safe, 4_001, 2_000)).toMatchObject({ sequence: 20 });
-  expect(trimBoundary(safe, 2_000, 2_000)).toBeNull();
+
+  test("goes through the newest safe point that is older than what is kept", () => {
+    expect(trimBoundary(safe, 4_000, 2_000, 0)).toBe(20);
+    expect(trimBoundary(safe, 2_000, 2_000, 0)).toBeNull();
+  });
+
+  test("keeps nothing for replay when there is little room", () => {
+    expect(trimBoundary(safe, 4_000, 3_600_000, 0.6)).toBe(30);
+    expect(trimBoundary([], 4_000, 0, 1)).toBeNull();
+  });
 });

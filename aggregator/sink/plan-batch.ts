@@ -21,6 +21,8 @@ export interface Batchable {
     /** The table's partition: one insert is one part. */
     readonly day: number;
   } | null;
+  /** A unit that its producer had passed already is no part of a batch; it ends one, like a later message. */
+  readonly repeated: boolean;
 }
 
 /**
@@ -31,9 +33,9 @@ export function planBatch(messages: readonly Batchable[], limits: BatchLimits): 
   let first: { readonly endMs: number; readonly day: number } | null = null;
   let byteCount = 0;
   let unitCount = 0;
-  for (const [count, { brokerTimeMs, unit }] of messages.entries()) {
-    if (first !== null && brokerTimeMs >= first.endMs) return count;
-    if (unit === null) continue;
+  for (const [count, { brokerTimeMs, unit, repeated }] of messages.entries()) {
+    if (first !== null && (repeated || brokerTimeMs >= first.endMs)) return count;
+    if (unit === null || repeated) continue;
     byteCount += unit.body.length;
     unitCount++;
     if (first === null) first = { endMs: brokerTimeMs + limits.lingerMs, day: unit.day };

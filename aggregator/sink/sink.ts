@@ -2,16 +2,24 @@
  * The shell of one sink: reads a stream from its verified position, inserts units into their table,
  * then their ledger rows. The ledger is the position: it is written after the effect it guards.
  *
- * After any doubt (start, failed or unanswered insert) the table is asked which units it has, because
- * a deduplication token may be remembered whose rows did not survive, and the other way round.
+ * In doubt (what was in the stream at the start, failed or unanswered inserts, repeats) table and
+ * ledger are asked which units they have, because a deduplication token may be remembered whose rows
+ * did not survive, and the other way round.
  */
 import { createHash } from "node:crypto";
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
 import { decodeBlock, isFault } from "../../wire/block.ts";
-import { SINK_BATCH_BYTES_MAX, SINK_BATCH_UNITS_MAX, SINK_LINGER_MS } from "../limits.ts";
+import type { TableName } from "../../wire/columns.ts";
+import {
+  SINK_BATCH_BYTES_MAX,
+  SINK_BATCH_UNITS_MAX,
+  SINK_LINGER_MS,
+  TOKENS_LOST_MAX,
+} from "../limits.ts";
 import type { Alarms } from "../ops/alarms.ts";
 import type { Log } from "../ops/log.ts";
 import { retry } from "../ops/retry.ts";
+import { isNatsFailure } from "../source/nats-failure.ts";
 import { setAside } from "../source/set-aside.ts";
 import { readStream, storedMessage } from "../source/stream-reader.ts";
 import type { StreamMessage } from "../source/stream-reader.ts";
@@ -19,11 +27,11 @@ import { isClickHouseFailure } from "./clickhouse.ts";
 import type { Database } from "./clickhouse.ts";
 import { decidePosition } from "./decide-position.ts";
 import type { ReadFrom } from "./decide-position.ts";
-import { isAfter, missingUnits, orderUnits } from "./decide-units.ts";
+import { missingUnits, placeUnit } from "./decide-units.ts";
 import { planBatch } from "./plan-batch.ts";
 import type { Trimmer } from "./trimmer.ts";
 import { tokenText } from "./unit.ts";
-import type { SinkKind, Unit, UnitNumber } from "./unit.ts";
+import type { Reached, SinkKind, Unit } from "./unit.ts";
 
 export interface SinkParts {
   readonly kind: SinkKind;
@@ -34,7 +42,6 @@ export interface SinkParts {
   readonly alarms: Alarms;
   readonly log: Log;
   readonly signal: AbortSignal;
-  nowMs(): number;
   /** Stops there in crash tests; does nothing otherwise. */
   reached(point: "before_ledger"): void;
 }
@@ -47,8 +54,11 @@ const BATCH_LIMITS = {
 
 /** A message at hand: a unit, or the time that a tick tells. */
 interface Waiting {
+  readonly sequence: number;
   readonly brokerTimeMs: number;
   readonly unit: Unit | null;
+  /** At or before what its producer had reached: the table knows whether it is there. */
+  readonly repeated: boolean;
 }
 
 /** Runs until the signal aborts; throws what must not be survived. */
@@ -59,31 +69,35 @@ export async function runSink(parts: SinkParts): Promise<void> {
 
 class Sink {
   readonly #parts: SinkParts;
-  /** Newest unit per producer that is in the table for certain. */
-  readonly #newest = new Map<string, UnitNumber>();
+  /** Newest unit per producer that was read. */
+  readonly #reached = new Map<string, Reached>();
   #streamCreated = "";
-  /** The table may hold units of the next batch already. */
-  #inDoubt = true;
+  /** An earlier life may have inserted what stands up to here. */
+  #doubtThrough = 0;
+  /** An attempt of this life has failed or stayed unanswered. */
+  #attemptFailed = false;
 
   constructor(parts: SinkParts) {
     this.#parts = parts;
   }
 
   async run(): Promise<void> {
-    const { kind, js, signal, log } = this.#parts;
+    const { kind, signal, log, trimmer } = this.#parts;
     const from = await this.#retried("attach", () => this.#attach());
     log.info({ sink: kind.name, from: from.sequence }, "sink reads");
     const waiting: Waiting[] = [];
-    for await (const message of readStream(js, kind.stream, undefined, from.sequence, signal)) {
+    for await (const message of readStream(this.#parts, kind.stream, undefined, from.sequence)) {
       const read = await this.#read(message);
-      // A tick says something only about units that wait.
-      if (read === null || (read.unit === null && waiting.length === 0)) continue;
-      waiting.push(read);
+      if (read !== null) waiting.push(read);
       const count = planBatch(waiting, BATCH_LIMITS);
       if (count !== null) await this.#take(waiting.splice(0, count).flatMap((w) => w.unit ?? []));
+      await this.#takeHead(waiting);
+      if (waiting.length === 0) trimmer.safeThrough(message.sequence, message.brokerTimeMs);
+      else trimmer.safeThrough(waiting[0]!.sequence - 1, waiting[0]!.brokerTimeMs);
     }
     // Asked to stop: what waits is read again by the next start.
     log.info({ sink: kind.name, waiting: waiting.length }, "sink stopped");
+    if (!signal.aborted) throw new Error(`${kind.name}: the stream ended by itself`);
   }
 
   /** Reads the ledger, and checks its position against the stream. */
@@ -91,164 +105,235 @@ class Sink {
     const { kind, database, manager, alarms } = this.#parts;
     const { created, state } = await manager.streams.info(kind.stream);
     this.#streamCreated = created;
+    this.#doubtThrough = state.last_seq;
     const [stored] = await database.select<{ sequence: string; message_id: string; time: string }>(
       kind.positionQuery,
+      { stream_created: created },
+    );
+    this.#reached.clear();
+    for (const row of await database.select<ReachedRow>(kind.reachedQuery)) {
+      this.#reached.set(row.producer, {
+        number: Number(row.number),
+        chunk: Number(row.chunk),
+        complete: row.complete === 1,
+      });
+    }
+    if (stored === undefined) {
+      if (this.#reached.size > 0) {
+        const detail = `the ledger knows ${this.#reached.size} producers and nothing of the stream created ${created}`;
+        alarms.raise(kind.name, {
+          alarm: "stream_replaced",
+          subject: kind.stream,
+          messageId: "",
+          detail,
+        });
+      }
+      return { sequence: 1, lost: null };
+    }
+    const sequence = Number(stored.sequence);
+    const from = decidePosition(
+      { sequence, messageId: stored.message_id, timeMs: Number(stored.time) },
       {
-        stream_created: this.#streamCreated,
+        firstSequence: state.first_seq,
+        lastSequence: state.last_seq,
+        there: await storedMessage(manager, kind.stream, { seq: sequence }),
       },
     );
-    const position =
-      stored === undefined
-        ? null
-        : {
-            sequence: Number(stored.sequence),
-            messageId: stored.message_id,
-            timeMs: Number(stored.time),
-          };
-    const there =
-      position === null
-        ? null
-        : await storedMessage(manager, kind.stream, { seq: position.sequence });
-    const from = decidePosition(position, {
-      firstSequence: state.first_seq,
-      lastSequence: state.last_seq,
-      there,
-    });
     if (from.lost !== null) {
-      await alarms.raise(kind.name, {
+      alarms.raise(kind.name, {
         alarm: "position_lost",
         subject: kind.stream,
         messageId: "",
         detail: from.lost,
       });
     }
-    this.#newest.clear();
-    for (const row of await database.select<{ producer: string; number: string; chunk: string }>(
-      kind.newestQuery,
-    )) {
-      this.#newest.set(row.producer, { number: Number(row.number), chunk: Number(row.chunk) });
-    }
-    if (position === null && this.#newest.size > 0) {
-      const detail = `the ledger knows ${this.#newest.size} producers and nothing of the stream created ${created}`;
-      await alarms.raise(kind.name, {
-        alarm: "stream_replaced",
-        subject: kind.stream,
-        messageId: "",
-        detail,
-      });
-    }
-    this.#inDoubt = true;
     return from;
   }
 
   /** Null for a message that is not ours: it goes aside, and blocks nothing. */
   async #read(message: StreamMessage): Promise<Waiting | null> {
-    const { kind } = this.#parts;
+    const { kind, alarms } = this.#parts;
     const block = decodeBlock(message.data);
     if (isFault(block)) {
-      if (block.fault === "version")
+      if (block.fault === "version") {
         throw new Error(`${message.subject} ${message.sequence}: ${block.reason}`);
+      }
       await setAside(this.#parts, kind.stream, message, block.reason);
       return null;
     }
-    const { brokerTimeMs } = message;
-    if (block.origin.kind === "tick") return { brokerTimeMs, unit: null };
+    const { sequence, brokerTimeMs } = message;
+    if (block.origin.kind === "tick")
+      return { sequence, brokerTimeMs, unit: null, repeated: false };
     const unit = kind.unitOf(block, message, this.#streamCreated);
-    if (unit !== null) return { brokerTimeMs, unit };
-    await setAside(
-      this.#parts,
-      kind.stream,
-      message,
-      `a ${block.origin.kind} block does not belong in ${kind.stream}`,
-    );
-    return null;
+    if (unit === null) {
+      await setAside(
+        this.#parts,
+        kind.stream,
+        message,
+        `a ${block.origin.kind} block does not belong in ${kind.stream}`,
+      );
+      return null;
+    }
+    const place = placeUnit(unit, this.#reached.get(unit.producer));
+    if (place.kind === "repeated") return { sequence, brokerTimeMs, unit, repeated: true };
+    if (place.hole !== null) alarms.raise(kind.name, place.hole);
+    this.#reached.set(unit.producer, unit);
+    return { sequence, brokerTimeMs, unit, repeated: false };
+  }
+
+  /** Ticks and repeats that nothing waits before: a repeat is no part of a batch. */
+  async #takeHead(waiting: Waiting[]): Promise<void> {
+    for (let head = waiting[0]; head !== undefined; head = waiting[0]) {
+      if (head.unit !== null && !head.repeated) return;
+      const { unit } = head;
+      if (unit !== null) await this.#retried("repeat", () => this.#takeRepeat(unit));
+      waiting.shift();
+    }
+  }
+
+  /** Stored twice, or published again: inserted if the table lacks it, compared if it has it. */
+  async #takeRepeat(unit: Unit): Promise<void> {
+    const { kind, alarms } = this.#parts;
+    const known = (await this.#inLedger([unit])).get(unit.key);
+    if (known === undefined) return this.#insert([unit], true);
+    if (known !== unit.message.id) {
+      alarms.raise(kind.name, {
+        alarm: "hash_differs",
+        subject: unit.message.subject,
+        messageId: unit.message.id,
+        detail: `${unit.key} was inserted as ${known}`,
+      });
+    }
   }
 
   async #take(units: readonly Unit[]): Promise<void> {
-    const { kind, alarms, trimmer } = this.#parts;
-    const order = orderUnits(units, this.#newest);
-    for (const hole of order.holes) await alarms.raise(kind.name, hole);
-    await this.#retried("insert", () => this.#insert(order.fresh, order.repeated));
-    for (const unit of order.fresh) {
-      const known = this.#newest.get(unit.producer);
-      if (known === undefined || isAfter(unit, known)) this.#newest.set(unit.producer, unit);
-    }
-    this.#inDoubt = false;
-    const last = units.at(-1);
-    if (last !== undefined)
-      await trimmer.safeThrough(last.message.sequence, last.message.brokerTimeMs);
+    const first = units[0];
+    if (first === undefined) return;
+    const doubt = first.message.sequence <= this.#doubtThrough;
+    this.#attemptFailed = false;
+    await this.#retried("insert", async () => {
+      try {
+        await this.#insert(units, doubt || this.#attemptFailed);
+      } catch (error) {
+        this.#attemptFailed = true;
+        throw error;
+      }
+    });
   }
 
-  /** Rows first, then the ledger. An attempt that fails leaves doubt, and the next one asks. */
-  async #insert(fresh: readonly Unit[], repeated: readonly Unit[]): Promise<void> {
+  /** Rows first, then the ledger. */
+  async #insert(units: readonly Unit[], doubt: boolean): Promise<void> {
     const { kind, database } = this.#parts;
-    const doubt = this.#inDoubt;
-    this.#inDoubt = true;
-    const missing = await this.#missing(doubt ? [...fresh, ...repeated] : repeated);
-    const certain = doubt ? [] : fresh.filter((u) => u.rows > 0);
-    await this.#insertRows([...certain, ...missing], doubt || repeated.length > 0);
+    const withRows = units.filter((u) => u.rows > 0);
+    await this.#insertWhole(
+      kind.table,
+      withRows,
+      (u) => u.body,
+      doubt,
+      (asked) => this.#missing(asked),
+    );
+    if (doubt && withRows.length > 0) {
+      for (const statement of kind.settleStatements)
+        await database.command(statement, range(withRows));
+    }
     this.#parts.reached("before_ledger");
-    const ledgerUnits = [...fresh, ...missing.filter((u) => repeated.includes(u))];
-    const rows = ledgerUnits.map((u) => u.ledgerRow);
-    if (rows.length > 0)
-      await database.insert(
-        kind.ledger,
-        rows,
-        token(`${kind.name} ledger ${tokenText(ledgerUnits)}`),
-      );
+    await this.#insertWhole(
+      kind.ledger,
+      units,
+      (u) => u.ledgerRow,
+      doubt,
+      async (asked) => {
+        const known = await this.#inLedger(asked);
+        return asked.filter((u) => !known.has(u.key));
+      },
+    );
   }
 
   /**
-   * @param verify ask afterwards: in doubt, a token may be remembered without its rows, and then an
-   *   insert under it is answered with success and dropped
+   * One insert of all units; in doubt, of those that are not there, and then asks again: under a token
+   * that is remembered without its rows, an insert is answered with success and dropped. Tokens are
+   * functions of the units and the attempt, so that a late copy of any attempt changes nothing.
    */
-  async #insertRows(units: readonly Unit[], verify: boolean): Promise<void> {
-    const { kind, database } = this.#parts;
-    if (units.length === 0) return;
-    const text = `${kind.name} ${tokenText(units)}`;
-    const bodies = units.map((u) => u.body);
-    await database.insert(kind.table, bodies, token(text));
-    if (!verify) return;
-    const missing = await this.#missing(units);
-    if (missing.length === 0) return;
-    this.#parts.log.warn(
-      { sink: kind.name, units: missing.length },
-      "a remembered token had lost its rows",
-    );
-    await database.insert(
-      kind.table,
-      missing.map((u) => u.body),
-      token(`${text} again ${this.#parts.nowMs()}`),
-    );
+  async #insertWhole(
+    table: TableName,
+    units: readonly Unit[],
+    bodyOf: (unit: Unit) => Uint8Array,
+    doubt: boolean,
+    missingOf: (units: readonly Unit[]) => Promise<readonly Unit[]>,
+  ): Promise<void> {
+    const { kind, database, log } = this.#parts;
+    let missing = doubt && units.length > 0 ? await missingOf(units) : units;
+    for (let lost = 0; missing.length > 0; lost++) {
+      if (lost > TOKENS_LOST_MAX)
+        throw new Error(`${kind.name}: ${table} drops ${missing.length} units`);
+      const text = `${kind.name} ${table} ${lost} ${tokenText(missing)}`;
+      await database.insert(
+        table,
+        missing.map(bodyOf),
+        createHash("sha256").update(text).digest("hex"),
+      );
+      if (!doubt) return;
+      missing = await missingOf(missing);
+      if (missing.length > 0) {
+        log.warn(
+          { sink: kind.name, table, units: missing.length },
+          "a remembered token had lost its rows",
+        );
+      }
+    }
   }
 
   /** Asks the table. */
   async #missing(units: readonly Unit[]): Promise<readonly Unit[]> {
     const { kind, database, alarms } = this.#parts;
-    if (units.length === 0) return [];
-    const found = await database.select<{ key: string; rows: string }>(kind.presentQuery, {
-      days: [...new Set(units.map((u) => dateText(u.day)))],
-      keys: units.map((u) => u.key),
-    });
-    const { missing, damaged } = missingUnits(
-      units,
-      new Map(found.map((row) => [row.key, Number(row.rows)])),
+    const found = await database.select<{ key: string; rows: string }>(
+      kind.presentQuery,
+      range(units),
     );
-    for (const alarm of damaged) await alarms.raise(kind.name, alarm);
+    const present = new Map(found.map((row) => [row.key, Number(row.rows)]));
+    const { missing, damaged } = missingUnits(units, present);
+    for (const alarm of damaged) alarms.raise(kind.name, alarm);
     return missing;
+  }
+
+  /** Message ids of the units that the ledger has, by unit key. */
+  async #inLedger(units: readonly Unit[]): Promise<ReadonlyMap<string, string>> {
+    const { kind, database } = this.#parts;
+    const found = await database.select<{ key: string; message_id: string }>(
+      kind.ledgerQuery,
+      range(units),
+    );
+    return new Map(found.map((row) => [row.key, row.message_id]));
   }
 
   #retried<T>(what: string, work: () => Promise<T>): Promise<T> {
     const { kind, log, signal } = this.#parts;
-    return retry(`${kind.name}: ${what}`, work, isClickHouseFailure, log, signal);
+    return retry(`${kind.name}: ${what}`, work, isOutsideFailure, log, signal);
   }
+}
+
+interface ReachedRow {
+  readonly producer: string;
+  readonly number: string;
+  readonly chunk: string;
+  readonly complete: number;
+}
+
+function isOutsideFailure(error: unknown): boolean {
+  return isClickHouseFailure(error) || isNatsFailure(error);
+}
+
+/** The parameters of the queries about units: keys, and bounds that indexes can use. */
+function range(units: readonly Unit[]): Record<string, unknown> {
+  return {
+    days: [...new Set(units.map((u) => dateText(u.day)))],
+    keys: units.map((u) => u.key),
+    from: Math.min(...units.map((u) => u.number)),
+    to: Math.max(...units.map((u) => u.number)),
+  };
 }
 
 /** `YYYY-MM-DD` of days since 1970. */
 function dateText(day: number): string {
   return new Date(day * 86_400_000).toISOString().slice(0, 10);
-}
-
-function token(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
 }

@@ -1,24 +1,36 @@
 /**
- * Trims a stream behind its sink's position: what ClickHouse holds stays STREAM_KEEP_MS for replay,
- * and the newest message of each subject stays for ever, because shards prove their journal and
- * partitions fence their emissions by it.
+ * Trims a stream behind its sink's position, on its own clock: what ClickHouse holds stays
+ * STREAM_KEEP_MS for replay while there is room, and the newest message of each subject stays for ever,
+ * because shards prove their journal and partitions fence their emissions by it.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { JetStreamManager } from "@nats-io/jetstream";
 import type { StreamName } from "../../wire/subjects.ts";
-import { TRIM_INTERVAL_MS } from "../limits.ts";
+import { SAFE_POINT_MS, SAFE_POINTS_MAX, STREAM_FULL_SHARE, TRIM_INTERVAL_MS } from "../limits.ts";
 import type { Log } from "../ops/log.ts";
 import { isNatsFailure } from "../source/nats-failure.ts";
 import { storedMessage } from "../source/stream-reader.ts";
 
-/** A message that is safe in ClickHouse, and when the broker stored it. */
-interface Safe {
+/** Everything through `sequence` is in ClickHouse; `brokerTimeMs` is when the broker stored about that. */
+export interface SafePoint {
   readonly sequence: number;
   readonly brokerTimeMs: number;
 }
 
-/** The last of `safe` (in order) that is older than what is kept; null when none is. */
-export function trimBoundary(safe: readonly Safe[], nowMs: number, keepMs: number): Safe | null {
-  return safe.findLast((s) => s.brokerTimeMs < nowMs - keepMs) ?? null;
+/**
+ * Through which sequence a stream may be trimmed; null for not at all.
+ *
+ * @param safe points in order
+ * @param fullShare bytes stored of bytes allowed
+ */
+export function trimBoundary(
+  safe: readonly SafePoint[],
+  nowMs: number,
+  keepMs: number,
+  fullShare: number,
+): number | null {
+  const kept = fullShare >= STREAM_FULL_SHARE ? 0 : keepMs;
+  return safe.findLast((s) => s.brokerTimeMs <= nowMs - kept)?.sequence ?? null;
 }
 
 export interface TrimmerParts {
@@ -26,52 +38,60 @@ export interface TrimmerParts {
   readonly manager: JetStreamManager;
   readonly keepMs: number;
   readonly log: Log;
-  nowMs(): number;
+  readonly signal: AbortSignal;
+  readonly nowMs: () => number;
 }
 
 export class Trimmer {
   readonly #parts: TrimmerParts;
-  #safe: Safe[] = [];
-  #trimmedAtMs: number;
+  #safe: SafePoint[] = [];
 
   constructor(parts: TrimmerParts) {
     this.#parts = parts;
-    this.#trimmedAtMs = parts.nowMs();
   }
 
-  /** Tells that everything through `sequence` is in ClickHouse; trims when it is time. */
-  async safeThrough(sequence: number, brokerTimeMs: number): Promise<void> {
+  /** Tells that everything through `sequence` is in ClickHouse. */
+  safeThrough(sequence: number, brokerTimeMs: number): void {
+    const last = this.#safe.at(-1);
+    if (last !== undefined && sequence <= last.sequence) return;
+    // A point a second is fine enough; the newest one moves on until its second is over.
+    const before = this.#safe.at(-2);
+    if (before !== undefined && last!.brokerTimeMs - before.brokerTimeMs < SAFE_POINT_MS)
+      this.#safe.pop();
     this.#safe.push({ sequence, brokerTimeMs });
-    const { keepMs, log, stream } = this.#parts;
-    const nowMs = this.#parts.nowMs();
-    if (nowMs - this.#trimmedAtMs < TRIM_INTERVAL_MS) return;
-    this.#trimmedAtMs = nowMs;
-    const boundary = trimBoundary(this.#safe, nowMs, keepMs);
-    if (boundary === null) return;
-    try {
-      const purged = await this.#trim(boundary.sequence);
-      this.#safe = this.#safe.filter((s) => s.sequence > boundary.sequence);
-      log.info({ stream, through: boundary.sequence, purged }, "stream trimmed");
-    } catch (error) {
-      // Trimming is not in the way of counting: the next round does it.
-      if (!isNatsFailure(error)) throw error;
-      log.warn({ stream, error: String(error) }, "trim failed");
+    if (this.#safe.length > SAFE_POINTS_MAX) this.#safe.splice(1, 1);
+  }
+
+  /** Runs until the signal aborts. Trimming is not in the way of counting: what fails is tried next time. */
+  async run(): Promise<void> {
+    const { signal, stream, log } = this.#parts;
+    while (!signal.aborted) {
+      await sleep(TRIM_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
+      try {
+        await this.#trim();
+      } catch (error) {
+        if (!isNatsFailure(error)) throw error;
+        log.warn({ stream, error: String(error) }, "trim failed");
+      }
     }
   }
 
-  async #trim(through: number): Promise<number> {
-    const { manager, stream } = this.#parts;
-    const { state } = await manager.streams.info(stream, { subjects_filter: ">" });
+  async #trim(): Promise<void> {
+    const { manager, stream, keepMs, nowMs, log } = this.#parts;
+    if (this.#safe.length === 0) return;
+    const { state, config } = await manager.streams.info(stream, { subjects_filter: ">" });
+    const fullShare = config.max_bytes > 0 ? state.bytes / config.max_bytes : 0;
+    const through = trimBoundary(this.#safe, nowMs(), keepMs, fullShare);
+    if (through === null || through < state.first_seq) return;
     let purged = 0;
     for (const subject of Object.keys(state.subjects ?? {})) {
       const newest = await storedMessage(manager, stream, { last_by_subj: subject });
       if (newest === null) continue;
-      const result = await manager.streams.purge(stream, {
-        filter: subject,
-        seq: Math.min(through + 1, newest.sequence),
-      });
-      purged += result.purged;
+      const seq = Math.min(through + 1, newest.sequence);
+      purged += (await manager.streams.purge(stream, { filter: subject, seq })).purged;
     }
-    return purged;
+    this.#safe = this.#safe.filter((s) => s.sequence > through);
+    if (purged > 0) log.info({ stream, through, purged, fullShare }, "stream trimmed");
   }
 }

@@ -11,19 +11,21 @@ import type { StreamName } from "../../wire/subjects.ts";
 import { STREAM } from "../../wire/subjects.ts";
 import type { StreamMessage } from "../source/stream-reader.ts";
 
-/** A place in a producer's numbers: flush n, or emission n chunk i. */
-export interface UnitNumber {
+/** How far a producer has come: flush n, or emission n chunk i. */
+export interface Reached {
   readonly number: number;
   readonly chunk: number;
+  /** It is the last chunk of its number. */
+  readonly complete: boolean;
 }
 
-export interface Unit extends UnitNumber {
+export interface Unit extends Reached {
   /** `<shard>-<epoch>` or `<partitions>.<partition>`. */
   readonly producer: string;
   /** Names the unit in its table: the producer and its number. */
   readonly key: string;
   /** What it should follow; null where the producer does not say. */
-  readonly previous: UnitNumber | null;
+  readonly previous: { readonly number: number; readonly chunk: number } | null;
   /** Days since 1970: the table's partition column. */
   readonly day: number;
   readonly rows: number;
@@ -44,10 +46,14 @@ export interface SinkKind {
   unitOf(block: Block, message: StreamMessage, streamCreated: string): Unit | null;
   /** Newest ledger row of a stream: sequence, id, time. */
   readonly positionQuery: string;
-  /** Newest unit per producer that the ledger knows: producer, number, chunk. */
-  readonly newestQuery: string;
-  /** Which units of {days} and {keys} the table holds: key, rows. */
+  /** Newest unit per producer that the ledger knows: producer, number, chunk, complete. */
+  readonly reachedQuery: string;
+  /** Which units of {days}, {from}–{to} and {keys} the table holds: key, rows. */
   readonly presentQuery: string;
+  /** Which units of {from}–{to} and {keys} the ledger holds: key, message_id. */
+  readonly ledgerQuery: string;
+  /** What has to be put right after an insert in doubt, for units of {days} and {from}–{to}. */
+  readonly settleStatements: readonly string[];
 }
 
 function flushUnit(
@@ -78,6 +84,7 @@ function flushUnit(
     key: `${producer}:${origin.flush}`,
     number: origin.flush,
     chunk: 0,
+    complete: true,
     previous: { number: origin.previous, chunk: 0 },
     day: origin.flushedOn,
     rows: block.rows,
@@ -119,6 +126,7 @@ function resultUnit(
     key: `${producer}:${origin.emission}:${origin.chunk}`,
     number: origin.emission,
     chunk: origin.chunk,
+    complete: origin.chunk === origin.chunks - 1,
     // The last chunk of the emission before has an index that this message does not name.
     previous: origin.chunk > 0 ? { number: origin.emission, chunk: origin.chunk - 1 } : null,
     day: origin.emittedOn,
@@ -136,6 +144,8 @@ function flushSink(
   stream: StreamName,
   table: TableName,
 ): SinkKind {
+  const producerSql = "concat(toString(shard), '-', epoch)";
+  const keySql = "concat(toString(shard), '-', epoch, ':', toString(flush))";
   return {
     name,
     stream,
@@ -150,13 +160,18 @@ function flushSink(
     positionQuery: `
       SELECT sequence, message_id, toUnixTimestamp64Milli(message_time) AS time FROM flushes
       WHERE chain = '${chain}' AND stream_created = {stream_created:String} ORDER BY sequence DESC LIMIT 1`,
-    newestQuery: `
-      SELECT concat(toString(shard), '-', epoch) AS producer, max(flush) AS number, 0 AS chunk
+    reachedQuery: `
+      SELECT ${producerSql} AS producer, max(flush) AS number, 0 AS chunk, 1 AS complete
       FROM flushes WHERE chain = '${chain}' GROUP BY shard, epoch`,
     presentQuery: `
-      SELECT concat(toString(shard), '-', epoch, ':', toString(flush)) AS key, count() AS rows FROM ${table}
-      WHERE flushed_on IN {days:Array(Date)} AND key IN {keys:Array(String)}
+      SELECT ${keySql} AS key, count() AS rows FROM ${table}
+      WHERE flushed_on IN {days:Array(Date)} AND flush BETWEEN {from:UInt64} AND {to:UInt64}
+        AND key IN {keys:Array(String)}
       GROUP BY key`,
+    ledgerQuery: `
+      SELECT ${keySql} AS key, message_id FROM flushes
+      WHERE chain = '${chain}' AND flush BETWEEN {from:UInt64} AND {to:UInt64} AND key IN {keys:Array(String)}`,
+    settleStatements: [],
   };
 }
 
@@ -167,6 +182,9 @@ export const REJECTED_SINK = flushSink(
   STREAM.rejected,
   "clicks_rejected",
 );
+
+const RESULT_KEY_SQL =
+  "concat(toString(partitions), '.', toString(partition), ':', toString(emission), ':', toString(chunk))";
 
 export const RESULT_SINK: SinkKind = {
   name: "result sink",
@@ -180,17 +198,49 @@ export const RESULT_SINK: SinkKind = {
   positionQuery: `
     SELECT sequence, message_id, toUnixTimestamp64Milli(message_time) AS time FROM emissions
     WHERE stream_created = {stream_created:String} ORDER BY sequence DESC LIMIT 1`,
-  newestQuery: `
-    SELECT concat(toString(partitions), '.', toString(partition)) AS producer,
-      max(emission) AS number, argMax(chunk, (emission, chunk)) AS chunk
+  reachedQuery: `
+    SELECT concat(toString(partitions), '.', toString(partition)) AS producer, max(emission) AS number,
+      argMax(chunk, (emission, chunk)) AS chunk, argMax(chunk + 1 = chunks, (emission, chunk)) AS complete
     FROM emissions GROUP BY partitions, partition`,
   presentQuery: `
-    SELECT concat(toString(partitions), '.', toString(partition), ':', toString(emission), ':', toString(chunk)) AS key,
-      count() AS rows
-    FROM ad_clicks_1m
-    WHERE emitted_on IN {days:Array(Date)} AND job = '' AND key IN {keys:Array(String)}
+    SELECT ${RESULT_KEY_SQL} AS key, count() AS rows FROM ad_clicks_1m
+    WHERE emitted_on IN {days:Array(Date)} AND emission BETWEEN {from:UInt64} AND {to:UInt64} AND job = ''
+      AND key IN {keys:Array(String)}
     GROUP BY key`,
+  ledgerQuery: `
+    SELECT ${RESULT_KEY_SQL} AS key, message_id FROM emissions
+    WHERE emission BETWEEN {from:UInt64} AND {to:UInt64} AND key IN {keys:Array(String)}`,
+  settleStatements: [
+    settleRollup("ad_clicks_1h", "hour", "toStartOfHour(window_start)"),
+    settleRollup("ad_clicks_1d", "day", "toDate(window_start)"),
+  ],
 };
+
+/**
+ * A rollup's part is written beside its source's, not with it: a server that is killed between the two
+ * leaves them apart for ever. This adds the difference over the periods that the units in doubt touch;
+ * where there is none it inserts nothing.
+ */
+function settleRollup(
+  table: "ad_clicks_1h" | "ad_clicks_1d",
+  period: string,
+  periodSql: string,
+): string {
+  const keys = "ad_id, country, device, invalid_reason, origin, emitted_month";
+  const touched = `
+      SELECT ${periodSql} FROM ad_clicks_1m
+      WHERE emitted_on IN {days:Array(Date)} AND emission BETWEEN {from:UInt64} AND {to:UInt64}`;
+  return `
+    INSERT INTO ${table} (${period}, ${keys}, clicks)
+    SELECT ${period}, ${keys}, sum(signed) AS clicks FROM (
+      SELECT ${periodSql} AS ${period}, ad_id, country, device, invalid_reason, origin,
+        toStartOfMonth(emitted_on) AS emitted_month, clicks AS signed
+      FROM ad_clicks_1m WHERE ${periodSql} IN (${touched})
+      UNION ALL
+      SELECT ${period}, ${keys}, -clicks AS signed FROM ${table} WHERE ${period} IN (${touched})
+    )
+    GROUP BY ${period}, ${keys} HAVING clicks != 0`;
+}
 
 /** Deduplication token of an insert: its units and their row counts, never where they stand in a stream. */
 export function tokenText(units: readonly Unit[]): string {

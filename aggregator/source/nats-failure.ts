@@ -13,5 +13,7 @@ const FAILURES = [
 ] as const;
 
 export function isNatsFailure(error: unknown): boolean {
-  return FAILURES.some((kind) => error instanceof kind);
+  if (FAILURES.some((kind) => error instanceof kind)) return true;
+  // The client does not export its class for a stream that nobody answers for (no leader, broker stopping).
+  return error instanceof Error && error.name === "JetStreamNotEnabled";
 }

@@ -43,7 +43,7 @@ export async function setAside(
     log,
     signal,
   );
-  await alarms.raise(stream, {
+  alarms.raise(stream, {
     alarm: "set_aside",
     subject: message.subject,
     messageId: message.id === "" ? `sequence ${message.sequence}` : message.id,

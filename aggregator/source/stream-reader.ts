@@ -4,7 +4,10 @@
  */
 import { DeliverPolicy, JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import type { JetStreamClient, JetStreamManager, JsMsg } from "@nats-io/jetstream";
-import { HEARTBEAT_MS, PULL_EXPIRES_MS, READ_AHEAD_MESSAGES } from "../limits.ts";
+import { HEARTBEAT_MS, PULL_EXPIRES_MS, READ_AHEAD_BYTES } from "../limits.ts";
+import type { Log } from "../ops/log.ts";
+import { retry } from "../ops/retry.ts";
+import { isNatsFailure } from "./nats-failure.ts";
 
 /** A message as the deciding code sees it. */
 export interface StreamMessage {
@@ -21,24 +24,32 @@ export interface StreamMessage {
 
 const MESSAGE_ID_HEADER = "Nats-Msg-Id";
 
+export interface ReaderParts {
+  readonly js: JetStreamClient;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
 /** Yields messages until the signal aborts. @param subject filter, or undefined for all */
 export async function* readStream(
-  js: JetStreamClient,
+  { js, log, signal }: ReaderParts,
   stream: string,
   subject: string | undefined,
   fromSequence: number,
-  signal: AbortSignal,
 ): AsyncGenerator<StreamMessage> {
-  const consumer = await js.consumers.get(stream, {
-    ...(subject === undefined ? {} : { filter_subjects: subject }),
-    deliver_policy: DeliverPolicy.StartSequence,
-    opt_start_seq: Math.max(1, fromSequence),
-  });
-  const messages = await consumer.consume({
-    max_messages: READ_AHEAD_MESSAGES,
-    expires: PULL_EXPIRES_MS,
-    idle_heartbeat: HEARTBEAT_MS,
-  });
+  const open = async () => {
+    const consumer = await js.consumers.get(stream, {
+      ...(subject === undefined ? {} : { filter_subjects: subject }),
+      deliver_policy: DeliverPolicy.StartSequence,
+      opt_start_seq: Math.max(1, fromSequence),
+    });
+    return consumer.consume({
+      max_bytes: READ_AHEAD_BYTES,
+      expires: PULL_EXPIRES_MS,
+      idle_heartbeat: HEARTBEAT_MS,
+    });
+  };
+  const messages = await retry(`read ${stream}`, open, isNatsFailure, log, signal);
   const stop = () => messages.stop();
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();

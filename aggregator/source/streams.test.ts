@@ -14,7 +14,10 @@ test("streams refuse when full, and their sizes stay within 80 % of the store", 
     "RESULTS",
     "SET_ASIDE",
   ]);
-  expect(configs.every((c) => c.discard === "new" && c.storage === "file")).toBe(true);
+  expect(configs.every((c) => c.storage === "file")).toBe(true);
+  // What was set aside has no reader that could be behind.
+  const refusing = configs.filter((c) => c.discard === "new").map((c) => c.name);
+  expect(refusing).toEqual(["CLICKS_RAW", "CLICKS_PARTIAL", "CLICKS_REJECTED", "RESULTS"]);
   expect(configs.reduce((sum, c) => sum + c.max_bytes, 0)).toBeLessThanOrEqual(800_000_000);
 });
 

@@ -7,9 +7,9 @@ import {
   StorageType,
 } from "@nats-io/jetstream";
 import type { JetStreamManager, StreamConfig } from "@nats-io/jetstream";
-import { STREAM_SUBJECTS } from "../../wire/subjects.ts";
+import { STREAM, STREAM_SUBJECTS } from "../../wire/subjects.ts";
 import type { StreamName } from "../../wire/subjects.ts";
-import { DUPLICATE_WINDOW_MS, STREAM_SHARE } from "../limits.ts";
+import { DUPLICATE_WINDOW_MS, SET_ASIDE_KEEP_MS, STREAM_SHARE } from "../limits.ts";
 
 export interface StreamOptions {
   readonly storeBytes: number;
@@ -25,6 +25,7 @@ export type OurStreamConfig = Pick<
   | "retention"
   | "discard"
   | "max_bytes"
+  | "max_age"
   | "num_replicas"
   | "duplicate_window"
 >;
@@ -35,8 +36,10 @@ export function streamConfigs(options: StreamOptions): OurStreamConfig[] {
     subjects: [...STREAM_SUBJECTS[name]],
     storage: StorageType.File,
     retention: RetentionPolicy.Limits,
-    // Full means that a reader is behind: refuse new messages, never delete unread ones.
-    discard: DiscardPolicy.New,
+    // Full means that a reader is behind: refuse new messages, never delete unread ones. What was set
+    // aside has no reader that could be behind, and must not stop those who set aside.
+    discard: name === STREAM.setAside ? DiscardPolicy.Old : DiscardPolicy.New,
+    max_age: name === STREAM.setAside ? SET_ASIDE_KEEP_MS * 1_000_000 : 0,
     max_bytes: Math.floor(options.storeBytes * STREAM_SHARE[name]),
     num_replicas: options.replicas,
     duplicate_window: DUPLICATE_WINDOW_MS * 1_000_000,
