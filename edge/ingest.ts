@@ -21,6 +21,7 @@ export async function ingest(
   const config = edgeConfig(env);
   const facts: RequestFacts = {
     receivedAtMs,
+    sentAtMs: envelope.sentAtMs,
     sender: platformOf(config).sender(request),
     classified: classify(request.headers.get("user-agent")),
     shards: config.shards,

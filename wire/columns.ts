@@ -96,7 +96,7 @@ export const AD_CLICKS_1M = columns({
   emitted_on: "Date",
 });
 
-/** clicks_rejected: a click that was refused, with its reason and its bytes. */
+/** clicks_rejected: a click that was refused, with its reason, its bytes, and what it takes to apply it again. */
 export const CLICKS_REJECTED = columns({
   flush: "UInt64",
   flushed_on: "Date",
@@ -110,9 +110,11 @@ export const CLICKS_REJECTED = columns({
   message: "String",
   click_id: "String",
   ip: "String",
+  country: LC,
   user_agent: "String",
   body: "String",
   body_bytes: "UInt32",
+  sent_at: `Nullable(${MS})`,
 });
 
 /** flushes: ledger of the raw and the rejected sink, one row per unit, written after its rows. */

@@ -44,6 +44,15 @@ export const SHARDS_MAX = 4_096;
  */
 export const SMALL_SKEW_MS_MAX = 10_000;
 
+/** 2100-01-01: a later timestamp is no clock that is off, but a number that is no time. */
+export const TIMESTAMP_MS_MAX = 4_102_444_800_000;
+
+/**
+ * How long the edge remembers a click id: a day, in which a phone comes out of every tunnel and night.
+ * A click with an older event time could be a duplicate unseen, so it is `too_old`.
+ */
+export const DEDUP_HORIZON_MINUTES_DEFAULT = 1_440;
+
 /** What nats-server accepts unless configured otherwise. */
 const NATS_PAYLOAD_BYTES_MAX = 1_048_576;
 if (BLOCK_BODY_BYTES_MAX + BLOCK_ORIGIN_BYTES_MAX + 24 > NATS_PAYLOAD_BYTES_MAX) {

@@ -112,7 +112,8 @@ export function writeRawClick(c: Cursor, click: RawClick): void {
   writeNullableI64(c, click.skewMs);
 }
 
-function writeNullableI64(c: Cursor, value: number | null): void {
+/** A flag, then the value unless it is null: a RowBinary Nullable(Int64). */
+export function writeNullableI64(c: Cursor, value: number | null): void {
   writeU8(c, value === null ? 1 : 0);
   if (value !== null) writeI64(c, value);
 }
@@ -174,7 +175,8 @@ export function walkRawClick(c: Cursor, out: RawClickSpans): void {
   skipNullableI64(c);
 }
 
-function skipNullableI64(c: Cursor): void {
+/** Steps over one. */
+export function skipNullableI64(c: Cursor): void {
   if (readU8(c) === 0) {
     need(c, 8);
     c.at += 8;

@@ -1,6 +1,6 @@
 /**
  * One rejected click as a clicks_rejected row in RowBinary. Its first 20 bytes are a unit, as in
- * raw-click.ts; then received_at i64 and the strings in the order of the columns, body_bytes u32 last.
+ * raw-click.ts; then received_at i64 and the strings in the order of the columns, body_bytes u32, sent_at nullable i64.
  */
 import {
   need,
@@ -16,13 +16,14 @@ import type { Cursor } from "./cursor.ts";
 import {
   ACCOUNT_BYTES_MAX,
   CLICK_ID_BYTES_MAX,
+  COUNTRY_BYTES_MAX,
   IP_BYTES_MAX,
   KEY_ID_BYTES_MAX,
   REJECTED_BODY_BYTES_MAX,
   REJECTED_MESSAGE_BYTES_MAX,
   USER_AGENT_BYTES_MAX,
 } from "./limits.ts";
-import { UNIT_BYTES, writeEmptyUnit } from "./raw-click.ts";
+import { skipNullableI64, UNIT_BYTES, writeEmptyUnit, writeNullableI64 } from "./raw-click.ts";
 
 /** Codes and field names are ours and short. */
 const CODE_BYTES_MAX = 64;
@@ -36,9 +37,11 @@ export const REJECTED_CLICK_BYTES_MAX =
   (2 + REJECTED_MESSAGE_BYTES_MAX) +
   (1 + CLICK_ID_BYTES_MAX) +
   (1 + IP_BYTES_MAX) +
+  (1 + COUNTRY_BYTES_MAX) +
   (2 + USER_AGENT_BYTES_MAX) +
   (2 + REJECTED_BODY_BYTES_MAX) +
-  4;
+  4 +
+  9;
 
 export interface RejectedClick {
   readonly shard: number;
@@ -52,9 +55,12 @@ export interface RejectedClick {
   /** The id as sent where it was text, cut to the limit; else empty. */
   readonly clickId: string;
   readonly ip: string;
+  readonly country: string;
   readonly userAgent: Uint8Array;
   /** The click's own JSON as received, uncut. */
   readonly body: string;
+  /** The client's clock of the attempt, as in a raw click. */
+  readonly sentAtMs: number | null;
 }
 
 /** Appends the row with an empty unit; the caller has reserved REJECTED_CLICK_BYTES_MAX. */
@@ -68,17 +74,20 @@ export function writeRejectedClick(c: Cursor, click: RejectedClick): void {
   writeString(c, utf8Cut(click.message, REJECTED_MESSAGE_BYTES_MAX));
   writeString(c, utf8Cut(click.clickId, CLICK_ID_BYTES_MAX));
   writeAscii(c, click.ip);
+  writeAscii(c, click.country);
   writeString(c, click.userAgent);
   const body = utf8(click.body);
   writeString(c, body.subarray(0, REJECTED_BODY_BYTES_MAX));
   writeU32(c, body.length);
+  writeNullableI64(c, click.sentAtMs);
 }
 
 /** Steps over one row. Throws CursorError when the bytes are cut off. */
 export function skipRejectedClick(c: Cursor): void {
   need(c, UNIT_BYTES + 8);
   c.at += UNIT_BYTES + 8;
-  for (let i = 0; i < 9; i++) skipString(c);
+  for (let i = 0; i < 10; i++) skipString(c);
   need(c, 4);
   c.at += 4;
+  skipNullableI64(c);
 }

@@ -123,8 +123,10 @@ describe("golden bytes", () => {
           message: "é",
           clickId: "x",
           ip: "1.2.3.4",
+          country: "KR",
           userAgent: utf8(""),
           body: '{"\n\0',
+          sentAtMs: 1_700_000_000_000,
         }),
       REJECTED_CLICK_BYTES_MAX,
     );
@@ -139,9 +141,11 @@ describe("golden bytes", () => {
         "02 c3a9",
         "01 78",
         "07 312e322e332e34",
+        "02 4b52",
         "00",
         "04 7b220a00",
         "04000000",
+        "00 0068e5cf8b010000",
       ),
     );
   });
@@ -264,8 +268,10 @@ describe("a hand-written codec writes what its columns say", () => {
       message: text(60),
       clickId: ascii(64),
       ip: ascii(45),
+      country: ascii(2),
       userAgent: text(60).map(utf8),
       body: text(500),
+      sentAtMs: fc.option(ms),
     });
     fc.assert(
       fc.property(rejected, (r) => {
@@ -283,9 +289,11 @@ describe("a hand-written codec writes what its columns say", () => {
           message: r.message,
           click_id: r.clickId,
           ip: r.ip,
+          country: r.country,
           user_agent: textOf(r.userAgent),
           body: r.body,
           body_bytes: utf8(r.body).length,
+          sent_at: r.sentAtMs,
         });
         expect(hex(bytes)).toBe(hex(expected));
       }),

@@ -45,6 +45,7 @@ export interface Sorted {
 /** What is the same for all clicks of a request. */
 export interface RequestFacts {
   readonly receivedAtMs: number;
+  readonly sentAtMs: number | null;
   readonly sender: Sender;
   readonly classified: Classified;
   readonly shards: number;
@@ -62,7 +63,7 @@ export function sortIntoBatches(envelope: Envelope, facts: RequestFacts): Sorted
     }
     const shard = shardOf(click.clickId, facts.shards);
     const batch = openBatch(open, shard);
-    const stamp = stampTime(click.timestampMs, envelope.sentAtMs, facts.receivedAtMs);
+    const stamp = stampTime(click.timestampMs, facts.sentAtMs, facts.receivedAtMs);
     reserve(batch.rows, RAW_CLICK_BYTES_MAX);
     writeRawClick(batch.rows, {
       shard,
@@ -80,7 +81,7 @@ export function sortIntoBatches(envelope: Envelope, facts: RequestFacts): Sorted
       ip: facts.sender.ip,
       userAgent: facts.classified.userAgent,
       claimedTimeMs: click.timestampMs,
-      sentAtMs: envelope.sentAtMs,
+      sentAtMs: facts.sentAtMs,
       skewMs: stamp.skewMs,
     });
     batch.rowEnds.push(batch.rows.at);
@@ -148,7 +149,9 @@ function addRejected(
     clickId: rejection.clickId ?? "",
     ip: facts.sender.ip,
     userAgent: facts.classified.userAgent,
+    country: facts.sender.country,
     body: textOfRejected(value),
+    sentAtMs: facts.sentAtMs,
   });
   batch.rejectedEnds.push(batch.rejectedRows.at);
 }

@@ -139,6 +139,7 @@ describe("time", () => {
 describe("sorting into batches", () => {
   const facts = {
     receivedAtMs: NOW,
+    sentAtMs: NOW,
     sender: { country: "KR", ip: "::1" },
     classified: classify("Googlebot/2.1"),
     shards: 4,

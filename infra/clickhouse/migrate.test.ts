@@ -21,7 +21,7 @@ beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), "clickmill-migrations-"));
   clickhouse = await startEmbeddedClickHouse();
   client = createClient({ url: clickhouse.url, log: { level: ClickHouseLogLevel.OFF } });
-}, 60_000);
+});
 afterAll(async () => {
   await client?.close();
   await clickhouse?.stop();

@@ -38,7 +38,7 @@ beforeAll(async () => {
   await migrate(admin, "wire");
   await admin.close();
   client = createClient({ url: clickhouse.url, database: "wire", log });
-}, 60_000);
+});
 afterAll(async () => {
   await client?.close();
   await clickhouse?.stop();
@@ -128,9 +128,11 @@ const ROWS: Record<TableName, Row[]> = {
       message: TEXT,
       click_id: TEXT,
       ip: "",
+      country: "KR",
       user_agent: TEXT,
       body: "\0\n".repeat(3000),
       body_bytes: 2 ** 32 - 1,
+      sent_at: null,
     },
   ],
   flushes: [
@@ -333,7 +335,7 @@ test("ClickHouse reads back the longest rejected click, with the bytes that were
   await insert("clicks_rejected", bytes);
   const body = Buffer.from(LONGEST_REJECTED.body);
   const query = `SELECT hex(body) AS body, body_bytes, hex(message) AS message, hex(click_id) AS click_id,
-                        hex(user_agent) AS user_agent, code, field, account, key_id, ip, shard, epoch
+                        hex(user_agent) AS user_agent, code, field, account, key_id, ip, country, toUnixTimestamp64Milli(sent_at) AS sent_at, shard, epoch
                  FROM clicks_rejected WHERE flush = 78`;
   const answer = await client.query({ query, format: "JSONEachRow" });
   expect(await answer.json()).toEqual([
@@ -348,6 +350,8 @@ test("ClickHouse reads back the longest rejected click, with the bytes that were
       account: LONGEST_REJECTED.account,
       key_id: LONGEST_REJECTED.keyId,
       ip: LONGEST_REJECTED.ip,
+      country: LONGEST_REJECTED.country,
+      sent_at: LONGEST_REJECTED.sentAtMs,
       shard: LONGEST_REJECTED.shard,
       epoch: "rejected",
     },

@@ -54,6 +54,8 @@ export const LONGEST_REJECTED: RejectedClick = {
   clickId: wide(CLICK_ID_BYTES_MAX),
   ip: ":".repeat(IP_BYTES_MAX),
   userAgent: utf8(wide(USER_AGENT_BYTES_MAX)),
+  country: "KR",
   // Longer than what is kept, and cut inside a character.
   body: `\n\0${wide(REJECTED_BODY_BYTES_MAX)}`,
+  sentAtMs: TIME_MS,
 };

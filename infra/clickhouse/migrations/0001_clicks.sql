@@ -64,9 +64,11 @@ CREATE TABLE IF NOT EXISTS clicks_rejected
     message String,
     click_id String,
     ip String,
+    country LowCardinality(String),
     user_agent String,
     body String,
     body_bytes UInt32,
+    sent_at Nullable(DateTime64(3, 'UTC')),
     inserted_at DateTime64(3, 'UTC') DEFAULT now64(3),
     INDEX unit (shard, flush) TYPE minmax GRANULARITY 1
 )
