@@ -1,6 +1,7 @@
 /** Tests of the edge, inside workerd itself, with the bindings of wrangler.toml as the local stack has them. */
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
+import { UNIT_TEST_MS_MAX } from "./tests/gate/limits.ts";
 
 export default defineConfig({
   plugins: [
@@ -19,5 +20,5 @@ export default defineConfig({
       },
     }),
   ],
-  test: { name: "edge", include: ["edge/**/*.test.ts"], testTimeout: 30_000 },
+  test: { name: "edge", include: ["edge/**/*.test.ts"], testTimeout: UNIT_TEST_MS_MAX },
 });

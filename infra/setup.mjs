@@ -7,12 +7,11 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
-  accessSync,
-  constants,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
@@ -20,31 +19,37 @@ import {
 } from "node:fs";
 import { basename, delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { findNatsServer, findProgram, NATS_SERVER_DIRECTORY } from "./find-program.mjs";
+import { livingProcess, processIdentity } from "./process-identity.mjs";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const MODULES = join(ROOT, "node_modules");
 const CLICKMILL = join(ROOT, ".clickmill");
 const TOOLS = join(CLICKMILL, "tools");
 const LOCK = join(CLICKMILL, "setup.lock");
+const LOCK_OWNER = join(LOCK, "owner");
 const EDGE_BUNDLE = join(CLICKMILL, "edge-bundle");
 const WASM_BUILD = join(ROOT, "wasm/build");
 const INSTALL_STAMP = join(MODULES, ".clickmill-lock-hash");
 const WASM_STAMP = join(WASM_BUILD, ".inputs-hash");
 const EDGE_STAMP = join(EDGE_BUNDLE, ".inputs-hash");
-const NATS_SERVER_DIRECTORY = join(TOOLS, "nats-server");
 
 /** Lines of a failing command's output that are shown. */
 const FAILURE_LINES = 20;
-/** A lock whose owner left no readable id is given up after this; a whole set-up takes 2 to 10 minutes. */
+/** How long another set-up is waited for; a whole one takes 2 to 10 minutes. */
 const LOCK_MS_MAX = 20 * 60_000;
+/** From making the lock to writing into it whose it is: microseconds. Older without a name, its owner has died. */
+const LOCK_NAMED_MS_MAX = 10_000;
 const LOCK_POLL_MS = 200;
 /** `npm ci` of chDB's 500 MB on a slow line is the longest. */
 const COMMAND_MS_MAX = 15 * 60_000;
 /** Output of a command that is kept for its failure. */
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
-/** wrangler's own floor; Node code here needs the same, for it strips types. */
-const NODE_MAJOR_MIN = 22;
-const NODE_MINOR_MIN = 12;
+/** Our code strips types without a flag and asks `import.meta.main` (24.2). wrangler's floor, 22.12, is below. */
+const NODE_MAJOR_MIN = 24;
+const NODE_MINOR_MIN = 2;
+/** npm puts its directory first in PATH, so this is what scripts run on, if it is there. */
+const NODE_OF_MODULES = join(MODULES, ".bin/node");
 
 class SetupError extends Error {
   /** All that the failing command wrote, where there is one. */
@@ -55,7 +60,11 @@ class SetupError extends Error {
 const STEPS = [
   { name: "modules", isNeeded: modulesNeeded, run: installModules },
   { name: "node", isNeeded: nodeNeeded, run: failOnNode },
-  { name: "nats", isNeeded: () => findNatsServer() === undefined, run: installNatsServer },
+  {
+    name: "nats",
+    isNeeded: () => findNatsServer(process.env.PATH) === undefined,
+    run: installNatsServer,
+  },
   { name: "wasm", isNeeded: wasmNeeded, run: buildWasm },
   { name: "edge", isNeeded: edgeNeeded, run: buildEdge },
 ];
@@ -138,42 +147,47 @@ function machineNode() {
 
 // ---- Node
 
-/** A new enough Node for everything after this script: the machine's own or the npm package's. */
-function findNode() {
-  const own = join(MODULES, ".bin/node");
-  return [own, process.execPath].find((node) => {
-    const version = spawnSync(node, ["--version"], { encoding: "utf8" }).stdout ?? "";
-    const [major = 0, minor = 0] = version.replace("v", "").split(".").map(Number);
-    return major > NODE_MAJOR_MIN || (major === NODE_MAJOR_MIN && minor >= NODE_MINOR_MIN);
-  });
+/** The Node that everything after this script runs on: the npm package's, or else the machine's own. */
+function nodeOfScripts() {
+  return findProgram("node", [dirname(NODE_OF_MODULES)]) ?? machineNode();
+}
+
+/** What it says of itself; a program that does not run here says nothing. */
+function versionOf(node) {
+  // Spawning costs 40 ms; the version of the Node that runs this is free.
+  if (realpathSync(node) === realpathSync(process.execPath)) return process.versions.node;
+  const { stdout, status } = spawnSync(node, ["--version"], { encoding: "utf8" });
+  return status === 0 ? stdout.trim().replace("v", "") : undefined;
+}
+
+function isNewEnough(version) {
+  const [major = 0, minor = 0] = (version ?? "").split(".").map(Number);
+  return major > NODE_MAJOR_MIN || (major === NODE_MAJOR_MIN && minor >= NODE_MINOR_MIN);
 }
 
 function nodeNeeded() {
-  // Spawning costs 40 ms; the version of the Node that runs this is free.
-  const [major, minor] = process.versions.node.split(".").map(Number);
-  if (major > NODE_MAJOR_MIN || (major === NODE_MAJOR_MIN && minor >= NODE_MINOR_MIN)) return false;
-  return findNode() === undefined;
+  return !isNewEnough(versionOf(nodeOfScripts()));
 }
 
 function failOnNode() {
+  const node = nodeOfScripts();
+  const version = versionOf(node);
+  const floor = `Node ${NODE_MAJOR_MIN}.${NODE_MINOR_MIN} or newer`;
+  const again = "delete node_modules and run this again";
+  if (node !== NODE_OF_MODULES) {
+    throw new SetupError(
+      `${node} is Node ${version}, and the npm package "node" has left no program in node_modules: ` +
+        `let npm run install scripts (npm config get ignore-scripts), ${again}; or install ${floor}.`,
+    );
+  }
+  const fault = version === undefined ? "does not run on this machine" : `is Node ${version}`;
   throw new SetupError(
-    `Node ${process.versions.node} is too old and the npm package "node" in node_modules does not run here. ` +
-      `Install Node ${NODE_MAJOR_MIN}.${NODE_MINOR_MIN} or newer, or let npm run install scripts and delete node_modules.`,
+    `${node} ${fault}; ${floor} is needed: ${again}. ` +
+      `If it stays so, install ${floor} yourself and delete that one file.`,
   );
 }
 
 // ---- nats-server
-
-/** infra/stack/nats-server.ts looks at the same places. */
-function findNatsServer() {
-  return findProgram("nats-server", [
-    ...(process.env.PATH ?? "").split(delimiter),
-    "/usr/sbin",
-    "/usr/local/bin",
-    "/opt/homebrew/bin",
-    join(NATS_SERVER_DIRECTORY, "usr/sbin"),
-  ]);
-}
 
 function installNatsServer() {
   if (process.platform === "darwin") throw noNatsServer("brew install nats-server");
@@ -246,7 +260,7 @@ function buildEdge() {
   // Taken before the build: a file that changes during it is built again next time.
   const hash = hashEdge();
   run(
-    findNode(),
+    nodeOfScripts(),
     [join(MODULES, "wrangler/bin/wrangler.js"), "deploy", "--dry-run", "--outdir", fresh],
     {
       // No telemetry, no question, no look for updates, nothing written outside this directory.
@@ -293,20 +307,6 @@ function readText(file) {
   }
 }
 
-function findProgram(name, directories) {
-  return directories
-    .filter((directory) => directory !== "")
-    .map((directory) => join(directory, name))
-    .find((file) => {
-      try {
-        accessSync(file, constants.X_OK);
-        return true;
-      } catch {
-        return false;
-      }
-    });
-}
-
 /** Runs an npm script of package.json with the new Node first in PATH. */
 function runScript(name) {
   const npm = process.env.npm_execpath;
@@ -347,16 +347,18 @@ function say(text) {
 /** A directory, because making one succeeds for one process only, on every file system. */
 function takeLock() {
   mkdirSync(CLICKMILL, { recursive: true });
+  const deadlineMs = Date.now() + LOCK_MS_MAX;
   let said = false;
   for (;;) {
     try {
       mkdirSync(LOCK);
-      writeFileSync(join(LOCK, "pid"), String(process.pid));
+      writeFileSync(LOCK_OWNER, processIdentity(process.pid));
       return;
     } catch (error) {
       if (error.code !== "EEXIST") throw error;
     }
-    if (lockIsStale()) {
+    const owner = readText(LOCK_OWNER);
+    if (lockIsStale(owner)) {
       // Renamed first: of two that see it stale, one gets it, and a lock made meanwhile is not hit twice.
       const stale = `${LOCK}.${process.pid}`;
       try {
@@ -365,34 +367,32 @@ function takeLock() {
       } catch (error) {
         if (error.code !== "ENOENT") throw error;
       }
-    } else {
-      if (!said) say("waiting for another set-up that is under way");
-      said = true;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOCK_POLL_MS);
+      continue;
     }
+    const who = `another set-up (process ${Number.parseInt(owner ?? "", 10) || "unknown"})`;
+    if (Date.now() > deadlineMs) {
+      throw new SetupError(
+        `${who} has been under way for ${LOCK_MS_MAX / 60_000} minutes. ` +
+          `End it; if there is no such set-up, delete ${LOCK} and run this again.`,
+      );
+    }
+    if (!said) say(`waiting for ${who}`);
+    said = true;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOCK_POLL_MS);
   }
 }
 
 function releaseLock() {
-  if (readText(join(LOCK, "pid")) === String(process.pid)) {
+  if (readText(LOCK_OWNER) === processIdentity(process.pid)) {
     rmSync(LOCK, { recursive: true, force: true });
   }
 }
 
-function lockIsStale() {
-  const pid = Number(readText(join(LOCK, "pid")));
-  if (pid > 0) {
-    // A zombie still takes signals; containers without an init keep them.
-    if (/\) Z /.test(readText(`/proc/${pid}/stat`) ?? "")) return true;
-    try {
-      process.kill(pid, 0);
-      return false;
-    } catch (error) {
-      return error.code === "ESRCH";
-    }
-  }
+/** On Linux a pid that was used again is told by its start time; elsewhere the wait is bounded. */
+function lockIsStale(owner) {
+  if (owner !== undefined && owner !== "") return livingProcess(owner) === undefined;
   try {
-    return Date.now() - statSync(LOCK).mtimeMs > LOCK_MS_MAX;
+    return Date.now() - statSync(LOCK).mtimeMs > LOCK_NAMED_MS_MAX;
   } catch {
     return false;
   }

@@ -21,8 +21,11 @@ import type { Spool } from "./spool.ts";
 
 export function createClickHouseServer(engine: Engine, spool: Spool): Server {
   const server = createServer((request, response) => {
-    // handle() answers every failure itself; what escapes is a fault of ours and ends the process.
-    void handle(engine, spool, request, response);
+    handle(engine, spool, request, response).catch((error: unknown) => {
+      // handle() answers every failure itself; what escapes is a fault of ours, of this one request.
+      console.error(`${request.method} ${request.url}:`, error);
+      response.destroy();
+    });
   });
   // An INSERT may stream for as long as it moves; the stall below bounds it.
   server.requestTimeout = 0;
@@ -35,20 +38,20 @@ async function handle(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const plan = planHead(request.method ?? "GET", request.url ?? "/", request.headers, randomUUID());
-  if (plan.kind === "ping") {
-    request.resume();
-    response.writeHead(200, { "Content-Type": "text/plain; charset=UTF-8" }).end("Ok.\n");
-    return;
-  }
-  const queryId = plan.kind === "query" ? plan.head.queryId : "";
-  if (queryId !== "") response.setHeader("X-ClickHouse-Query-Id", queryId);
   const gone = new AbortController();
   response.on("close", () => {
     if (!response.writableFinished) gone.abort();
   });
   try {
+    const { method, url, headers } = request;
+    const plan = planHead(method ?? "GET", url ?? "/", headers, randomUUID());
+    if (plan.kind === "ping") {
+      request.resume();
+      response.writeHead(200, { "Content-Type": "text/plain; charset=UTF-8" }).end("Ok.\n");
+      return;
+    }
     if (plan.kind === "refused") throw plan.failure;
+    response.setHeader("X-ClickHouse-Query-Id", plan.head.queryId);
     await answer(engine, spool, plan.head, request, response, gone.signal);
   } catch (error) {
     const isCutOff = request.destroyed && !request.complete;

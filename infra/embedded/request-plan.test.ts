@@ -36,6 +36,14 @@ describe("the head of a request", () => {
     expect(planHead("GET", "/ping?query=SELECT+1", {}, "x")).toEqual({ kind: "ping" });
   });
 
+  test("a target that is no path is refused", () => {
+    for (const url of ["//?query=1", "//a/?query=1", "/\\?query=1", "*", "", "http://", "a"]) {
+      expect(refusalOf(planHead("GET", url, {}, "x"))).toContain("must be a path");
+    }
+    expect(refusalOf(planHead("GET", "/%zz", {}, "x"))).toContain("no handle /%zz");
+    expect(headOf("http://other:1/?query=a").urlQuery).toBe("a");
+  });
+
   test("what is not ours in a URL is a setting or a parameter", () => {
     const head = headOf("/?query=SELECT+1&max_threads=2&param_x=a%09b&database=d&query_id=q");
     expect([...head.settings]).toEqual([["max_threads", "2"]]);

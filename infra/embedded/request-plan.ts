@@ -54,7 +54,11 @@ export function planHead(
   headers: Headers,
   newQueryId: string,
 ): HeadPlan {
-  const { pathname, searchParams } = new URL(url, "http://localhost");
+  const target = parseTarget(url);
+  if (target === null) {
+    return refused(36, "BAD_ARGUMENTS", 400, `The request target must be a path: / or /ping`);
+  }
+  const { pathname, searchParams } = target;
   if (!["GET", "HEAD", "POST", "PUT"].includes(method)) {
     return refused(344, "SUPPORT_IS_DISABLED", 405, `Method ${method} is not used`);
   }
@@ -108,6 +112,15 @@ export function planHead(
         /\bgzip\b/.test(header("accept-encoding")),
     },
   };
+}
+
+/**
+ * A path with its query, or an absolute URL as a proxy is asked for. Put behind a host and not resolved
+ * against one: in `//a/b`, `a` would be taken for a host.
+ */
+function parseTarget(target: string): URL | null {
+  const url = URL.parse(target.startsWith("/") ? `http://localhost${target}` : target);
+  return url === null || url.pathname.startsWith("//") ? null : url;
 }
 
 /** A query id goes into a header: other characters would end the answer. */

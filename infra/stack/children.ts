@@ -16,11 +16,20 @@ let watchingExit = false;
 let deathSignal: boolean | undefined;
 
 /**
- * Linux sends SIGKILL to the child when its parent is gone (prctl PR_SET_PDEATHSIG, through setpriv of
- * util-linux, which then becomes the program itself: same pid). This holds for kill -9 of the parent
+ * A command that Linux ends with SIGKILL when its parent is gone (prctl PR_SET_PDEATHSIG, through setpriv
+ * of util-linux, which then becomes the program itself: same pid). This holds for kill -9 of the parent
  * too. Strictly it is the death of the thread that spawned, so do not spawn from a worker thread that
- * ends. Elsewhere the exit handler below has to do.
+ * ends. Where there is no setpriv, the command is unchanged.
  */
+export function endingWithParent(
+  command: string,
+  commandArguments: readonly string[],
+): [command: string, arguments: string[]] {
+  return hasDeathSignal()
+    ? ["setpriv", ["--pdeathsig", "KILL", command, ...commandArguments]]
+    : [command, [...commandArguments]];
+}
+
 function hasDeathSignal(): boolean {
   deathSignal ??=
     process.platform === "linux" &&
@@ -28,20 +37,22 @@ function hasDeathSignal(): boolean {
   return deathSignal;
 }
 
-/** Children stay in our process group: a terminal's Ctrl-C, and a signal to the group, reach them. */
+/**
+ * With the death signal a child has a process group of its own, so that a terminal's Ctrl-C reaches only
+ * us, and we stop the children in our order. Without it, children stay in our group: a Ctrl-C, and a
+ * signal to the group, reach them, and the exit handler does the rest.
+ */
 export function spawnChild(spec: ChildSpec): ChildProcess {
   if (!watchingExit) {
     watchingExit = true;
     // "exit" also comes after an uncaught exception; only synchronous work is possible in it.
     process.on("exit", killAllChildren);
   }
-  const [command, prefix] = hasDeathSignal()
-    ? ["setpriv", ["--pdeathsig", "KILL", spec.command]]
-    : [spec.command, []];
-  const child = spawn(command, [...prefix, ...spec.arguments], {
+  const child = spawn(...endingWithParent(spec.command, spec.arguments), {
     cwd: spec.workingDirectory,
     env: spec.environment,
     stdio: ["ignore", spec.logDescriptor, spec.logDescriptor],
+    detached: hasDeathSignal(),
   });
   alive.add(child);
   child.once("exit", () => alive.delete(child));

@@ -15,6 +15,11 @@ export interface StackOptions {
   /** `start`, `demo`, `test-…`: in messages, and where its state lives by default. */
   readonly name: string;
   readonly stateDirectory: string;
+  /**
+   * Clears the state directory before anything starts, but after the directory is known to be free: a
+   * running stack's state is never deleted. By default state from earlier runs is kept.
+   */
+  readonly fresh?: boolean;
   readonly ports: StackPorts;
   readonly database: string;
   readonly windowSeconds: number;

@@ -9,6 +9,11 @@ export const AGGREGATOR_READY_MS_MAX = 90_000;
 /** workerd answers within 200 ms; a shard's index is rebuilt on its first request, not before. */
 export const EDGE_READY_MS_MAX = 30_000;
 
+/** wrangler bundles the edge in 3 s when its sources have changed; ten times that on a busy machine, twice over. */
+export const EDGE_BUILD_MS_MAX = 60_000;
+/** One statement of a migration: milliseconds, on a database that is ours alone. */
+export const MIGRATION_MS_MAX = 30_000;
+
 /** Between two looks at whether a process is ready: small beside the start of any of them. */
 export const READY_POLL_MS = 50;
 /** One health request; a process that needs longer is asked again. */
@@ -23,9 +28,21 @@ export const STOP_MS_MAX = 10_000;
  */
 export const PORT_FREE_MS_MAX = 2_000;
 
+/** The parts start one after another, so this is how long a start can take and still succeed. */
+export const STACK_START_MS_MAX =
+  PORT_FREE_MS_MAX +
+  EDGE_BUILD_MS_MAX +
+  NATS_READY_MS_MAX +
+  CLICKHOUSE_READY_MS_MAX +
+  MIGRATION_MS_MAX +
+  AGGREGATOR_READY_MS_MAX +
+  EDGE_READY_MS_MAX;
+/** Edge, aggregator, ClickHouse and NATS, one after another. */
+export const STACK_STOP_MS_MAX = 4 * STOP_MS_MAX;
+
 /**
- * Ctrl-C goes to the whole process group, so a child's exit may be seen before our own signal. An
- * exit counts as unasked only when no stop has come by then.
+ * Where children share our process group (children.ts), a Ctrl-C reaches them too, and their exits may
+ * be seen before our own signal. An exit counts as unasked only when no stop has come by then.
  */
 export const UNASKED_EXIT_GRACE_MS = 300;
 

@@ -1,9 +1,12 @@
 /** Says who runs a stack on a state directory, so that no second one does and reset keeps off. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { livingProcess, processIdentity } from "../process-identity.mjs";
 import { StackError } from "./stack-error.ts";
 
 const FILE = "stack.pid";
+/** `<profile>/<name>` is the deepest that a stack's state lies; one more, and far from the engine's thousands of files. */
+const STATE_DEPTH_MAX = 3;
 
 /** @throws StackError when another living process holds the directory. */
 export function takePidFile(stateDirectory: string): void {
@@ -12,7 +15,7 @@ export function takePidFile(stateDirectory: string): void {
   // Two attempts: the second after a dead holder's file was removed.
   for (let attempt = 0; attempt < 2; attempt++) {
     try {
-      writeFileSync(file, identity(process.pid), { flag: "wx" });
+      writeFileSync(file, processIdentity(process.pid), { flag: "wx" });
       return;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
@@ -24,6 +27,13 @@ export function takePidFile(stateDirectory: string): void {
     }
   }
   throw new StackError(`${file} could not be taken: two stacks are starting at once`);
+}
+
+/** Removes everything in the directory but the pid file; only for who has taken it. */
+export function clearState(stateDirectory: string): void {
+  for (const name of readdirSync(stateDirectory)) {
+    if (name !== FILE) rmSync(join(stateDirectory, name), { recursive: true, force: true });
+  }
 }
 
 export function releasePidFile(stateDirectory: string): void {
@@ -38,34 +48,30 @@ export function holderOf(stateDirectory: string): number | undefined {
   } catch {
     return undefined;
   }
-  const pid = Number.parseInt(text, 10);
-  return Number.isInteger(pid) && isAlive(pid) && identity(pid) === text ? pid : undefined;
+  return livingProcess(text);
 }
 
-/** The pid, and on Linux its start time too: pids are used again, in containers soon. */
-function identity(pid: number): string {
-  const fields = procStat(pid);
-  return fields === undefined ? `${pid}\n` : `${pid} ${fields[19]}\n`;
+export interface Holder {
+  readonly directory: string;
+  readonly pid: number;
 }
 
-function isAlive(pid: number): boolean {
-  // A zombie still takes signals; containers without an init keep them.
-  if (procStat(pid)?.[0] === "Z") return false;
+/** Stacks that run on the directory or on one below it: a test stack lives in `test/<name>`. */
+export function holdersBelow(directory: string, depthMax = STATE_DEPTH_MAX): Holder[] {
+  const pid = holderOf(directory);
+  const own = pid === undefined ? [] : [{ directory, pid }];
+  if (depthMax === 0) return own;
+  const names = subdirectories(directory);
+  return [...own, ...names.flatMap((name) => holdersBelow(join(directory, name), depthMax - 1))];
+}
+
+function subdirectories(directory: string): string[] {
   try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
-
-/** The fields of /proc/<pid>/stat from the state on: [0] is the state, [19] the start time. */
-function procStat(pid: number): string[] | undefined {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The program's name, in parentheses, may hold spaces and parentheses itself.
-    return text.slice(text.lastIndexOf(")") + 2).split(" ");
+    return readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name);
   } catch {
-    return undefined;
+    // Not there, or a file, or gone since it was listed.
+    return [];
   }
 }

@@ -107,36 +107,45 @@ export class StackProcess implements ManagedProcess {
     });
     await this.#untilReady(spec, logStart);
     ready = true;
-    // It may have died between its last answer and the line above.
-    if (!this.#running && !this.#askedToEnd) {
-      throw new StackError(this.#describe("ended", await this.#exited));
-    }
+    // It may have died since it said so; then its exit came before the line above, and is reported here.
+    if (!this.#running) void this.#reportUnaskedExit(child, await this.#exited);
   }
 
+  /**
+   * A life that got ready and died before we looked was ready: who started it to die at a failpoint
+   * waits for `exited` next.
+   */
   async #untilReady(spec: LaunchSpec, logStart: number): Promise<void> {
     const log = () => readFrom(this.logFile, logStart);
     const deadlineMs = performance.now() + spec.readyMsMax;
-    while (performance.now() < deadlineMs) {
-      if (!this.#running) {
+    do {
+      // Before the log: all that a dead process has written is in it.
+      const wasRunning = this.#running;
+      if (await spec.isReady(log)) return;
+      if (!wasRunning) {
         throw new StackError(this.#describe("ended before it was ready", await this.#exited));
       }
-      if (await spec.isReady(log)) return;
       await sleep(READY_POLL_MS);
-    }
+    } while (performance.now() < deadlineMs);
     await this.kill();
     throw new StackError(
       this.#describe(`was not ready within ${spec.readyMsMax / 1_000} s`, undefined),
     );
   }
 
-  async kill(): Promise<void> {
+  /** From here on its exit is nobody's failure, whoever brings it about. */
+  expectEnd(): void {
     this.#askedToEnd = true;
+  }
+
+  async kill(): Promise<void> {
+    this.expectEnd();
     if (this.#running) this.#child?.kill("SIGKILL");
     await this.#exited;
   }
 
   async stop(): Promise<void> {
-    this.#askedToEnd = true;
+    this.expectEnd();
     if (!this.#running) return;
     this.#child?.kill("SIGTERM");
     const timer = setTimeout(() => this.#child?.kill("SIGKILL"), STOP_MS_MAX);

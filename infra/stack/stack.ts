@@ -6,17 +6,19 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { migrate } from "../clickhouse/migrate.ts";
+import { findNatsServer } from "../find-program.mjs";
 import { renderNatsConfig } from "../nats/render-nats-config.ts";
 import { inheritedEnvironment, type StackOptions } from "./config.ts";
+import { clickhouseLaunch } from "./clickhouse.ts";
 import { prepareEdge } from "./edge.ts";
 import {
   AGGREGATOR_READY_MS_MAX,
-  CLICKHOUSE_READY_MS_MAX,
+  EDGE_BUILD_MS_MAX,
   EDGE_READY_MS_MAX,
+  MIGRATION_MS_MAX,
   NATS_READY_MS_MAX,
 } from "./limits.ts";
-import { findNatsServer } from "./nats-server.ts";
-import { releasePidFile, takePidFile } from "./pid-file.ts";
+import { clearState, releasePidFile, takePidFile } from "./pid-file.ts";
 import { requireFreePorts } from "./ports.ts";
 import { StackError } from "./stack-error.ts";
 import { answersOk, StackProcess, type LaunchSpec, type ManagedProcess } from "./stack-process.ts";
@@ -47,7 +49,7 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /**
  * Starts nats-server, the embedded ClickHouse, the aggregator and the edge, in this order, each when
- * the one before is ready. State from earlier runs is kept; logs begin anew.
+ * the one before is ready. State from earlier runs is kept, unless `fresh`; logs begin anew.
  *
  * Until stop(), SIGINT, SIGTERM and SIGHUP stop the stack and end this process.
  *
@@ -64,6 +66,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     natsMonitor: `http://127.0.0.1:${ports.natsMonitor}`,
   };
   takePidFile(stateDirectory);
+  if (options.fresh === true) clearState(stateDirectory);
   let unasked!: (error: StackError) => void;
   const unaskedExit = new Promise<StackError>((resolve) => (unasked = resolve));
 
@@ -76,7 +79,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   };
 
   const nats = part("nats", () => natsLaunch(options, urls));
-  const clickhouse = part("clickhouse", () => clickhouseLaunch(options, urls));
+  const clickhouse = part("clickhouse", () =>
+    clickhouseLaunch(ports.clickhouse, join(stateDirectory, "clickhouse")),
+  );
   const aggregator = part("aggregator", (overrides) => aggregatorLaunch(options, urls, overrides));
   const edgeDirectory = join(stateDirectory, "edge");
   let edgeFiles: ReturnType<typeof prepareEdge> | undefined;
@@ -106,7 +111,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const stop = () => (stopping ??= stopAll());
   const stopAll = async () => {
     // Against the stream: who has work in hand can still pass it on.
-    for (const process of [edge, aggregator, clickhouse, nats]) await process.stop();
+    const inOrder = [edge, aggregator, clickhouse, nats];
+    // All before the first is awaited: without process groups a Ctrl-C has reached every one of them.
+    for (const process of inOrder) process.expectEnd();
+    for (const process of inOrder) await process.stop();
     releasePidFile(stateDirectory);
     forgetSignals();
   };
@@ -116,16 +124,21 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await requireFreePorts(ports);
     await buildEdgeBundle();
     for (const process of [nats, clickhouse, aggregator, edge]) {
-      if (stopping !== undefined) throw new StackError("stopped while starting");
       if (process === aggregator) await migrateDatabase(options, urls.clickhouse);
+      if (stopping !== undefined) break;
       await process.start();
     }
+    if (stopping !== undefined) throw new StackError(STOPPED);
   } catch (error) {
+    // What fails because it was stopped is only the echo.
+    const cause = stopping === undefined ? error : new StackError(STOPPED);
     await stop();
-    throw error;
+    throw cause;
   }
   return { urls, processes: { nats, clickhouse, edge, aggregator }, unaskedExit, stop };
 }
+
+const STOPPED = "stopped while starting";
 
 type Overrides = Readonly<Record<string, string>>;
 type Urls = Stack["urls"];
@@ -143,30 +156,16 @@ function natsLaunch(options: StackOptions, urls: Urls): LaunchSpec {
       storeDirectory: join(directory, "jetstream"),
     }),
   );
+  const command = findNatsServer(inheritedEnvironment()["PATH"]);
+  if (command === undefined)
+    throw new StackError("nats-server is not installed: run `npm run setup`");
   return {
-    command: findNatsServer(inheritedEnvironment()),
+    command,
     arguments: ["-c", configFile],
     environment: inheritedEnvironment(),
     workingDirectory: directory,
     readyMsMax: NATS_READY_MS_MAX,
     isReady: () => answersOk(`${urls.natsMonitor}/healthz`),
-  };
-}
-
-function clickhouseLaunch(options: StackOptions, urls: Urls): LaunchSpec {
-  return {
-    command: process.execPath,
-    arguments: [
-      join(ROOT, "infra/embedded/main.ts"),
-      "--port",
-      String(options.ports.clickhouse),
-      "--data",
-      join(options.stateDirectory, "clickhouse"),
-    ],
-    environment: inheritedEnvironment(),
-    workingDirectory: ROOT,
-    readyMsMax: CLICKHOUSE_READY_MS_MAX,
-    isReady: () => answersOk(`${urls.clickhouse}/ping`),
   };
 }
 
@@ -191,7 +190,7 @@ function aggregatorLaunch(options: StackOptions, urls: Urls, overrides: Override
 }
 
 async function migrateDatabase(options: StackOptions, url: string): Promise<void> {
-  const client = createClient({ url });
+  const client = createClient({ url, request_timeout: MIGRATION_MS_MAX });
   try {
     await migrate(client, options.database);
   } finally {
@@ -202,8 +201,17 @@ async function migrateDatabase(options: StackOptions, url: string): Promise<void
 /** Someone who runs one test file, without npm's set-up before it, must not test yesterday's edge. */
 async function buildEdgeBundle(): Promise<void> {
   try {
-    await promisify(execFile)(process.execPath, [join(ROOT, "infra/setup.mjs"), "--only=edge"]);
+    await promisify(execFile)(process.execPath, [join(ROOT, "infra/setup.mjs"), "--only=edge"], {
+      timeout: EDGE_BUILD_MS_MAX,
+    });
   } catch (error) {
-    throw new StackError((error as { stderr?: string }).stderr?.trim() || String(error));
+    const { killed, stderr } = error as { killed?: boolean; stderr?: string };
+    if (killed === true) {
+      const seconds = EDGE_BUILD_MS_MAX / 1_000;
+      throw new StackError(
+        `the edge bundle was not built within ${seconds} s: run \`npm run setup\``,
+      );
+    }
+    throw new StackError(stderr?.trim() || String(error));
   }
 }

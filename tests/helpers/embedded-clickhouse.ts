@@ -1,17 +1,12 @@
 /** Starts the embedded ClickHouse as a process of its own, on a free port, for tests. */
-import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
-
-const MAIN = fileURLToPath(new URL("../../infra/embedded/main.ts", import.meta.url));
-/** Loading a library of 500 MB from a cold disk takes seconds. */
-const START_MS_MAX = 30_000;
+import { clickhouseLaunch } from "../../infra/stack/clickhouse.ts";
+import { StackProcess } from "../../infra/stack/stack-process.ts";
 
 export interface EmbeddedClickHouse {
   readonly url: string;
@@ -32,48 +27,39 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** @param dataDirectory made, and removed by `stop`, when not given */
+/**
+ * Started as the stack starts it: watched until ready, and gone when the test's worker is, however it ends.
+ *
+ * @param dataDirectory made, and removed by `stop`, when not given
+ * @throws StackError with the end of its log when it does not get ready
+ */
 export async function startEmbeddedClickHouse(dataDirectory?: string): Promise<EmbeddedClickHouse> {
   const directory = dataDirectory ?? (await mkdtemp(join(tmpdir(), "clickmill-clickhouse-")));
+  await mkdir(directory, { recursive: true });
   const port = await freePort();
-  const child = spawn(process.execPath, [MAIN, "--port", String(port), "--data", directory], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let errorText = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
-    errorText = (errorText + text).slice(-4096);
-  });
-  const exited = once(child, "exit");
+  // Its unasked end needs no report of its own: every request of the test fails.
+  const server = new StackProcess(
+    "the embedded ClickHouse",
+    join(directory, "server.log"),
+    () => clickhouseLaunch(port, directory),
+    () => {},
+  );
   const removeData = async () => {
     if (dataDirectory === undefined) await rm(directory, { recursive: true, force: true });
   };
-  const end = async (signal: NodeJS.Signals) => {
-    if (child.exitCode === null && child.signalCode === null) child.kill(signal);
-    await exited;
-  };
-  const url = `http://127.0.0.1:${port}`;
-  const ready = (async () => {
-    for await (const line of createInterface(child.stdout)) {
-      if (line === `clickhouse ready on ${url}`) return true;
-    }
-    return false;
-  })();
-  const timer = setTimeout(() => child.kill("SIGKILL"), START_MS_MAX);
-  const isReady = await ready;
-  clearTimeout(timer);
-  if (!isReady) {
-    await exited;
+  try {
+    await server.start();
+  } catch (error) {
     await removeData();
-    throw new Error(`the embedded ClickHouse did not start: ${errorText}`);
+    throw error;
   }
-  child.stdout.resume();
   return {
-    url,
-    pid: child.pid!,
+    url: `http://127.0.0.1:${port}`,
+    pid: server.pid,
     stop: async () => {
-      await end("SIGTERM");
+      await server.stop();
       await removeData();
     },
-    kill: () => end("SIGKILL"),
+    kill: () => server.kill(),
   };
 }

@@ -1,0 +1,20 @@
+/** How the embedded ClickHouse is started: by the local stack, and by tests that need only it. */
+import { fileURLToPath } from "node:url";
+import { inheritedEnvironment } from "./config.ts";
+import { CLICKHOUSE_READY_MS_MAX } from "./limits.ts";
+import type { LaunchSpec } from "./stack-process.ts";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const MAIN = fileURLToPath(new URL("../embedded/main.ts", import.meta.url));
+
+export function clickhouseLaunch(port: number, dataDirectory: string): LaunchSpec {
+  return {
+    command: process.execPath,
+    arguments: [MAIN, "--port", String(port), "--data", dataDirectory],
+    environment: inheritedEnvironment(),
+    workingDirectory: ROOT,
+    readyMsMax: CLICKHOUSE_READY_MS_MAX,
+    // Its own word, not an answer on the port: another program might have taken that in between.
+    isReady: async (log) => log().includes("clickhouse ready on "),
+  };
+}
