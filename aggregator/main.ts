@@ -1,5 +1,5 @@
 /** The aggregator process: streams, partitions, ticker and sinks, built from the configuration and run until asked to stop. */
-import { createClient } from "@clickhouse/client";
+import { ClickHouseLogLevel, createClient } from "@clickhouse/client";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { createWasmKernel, loadKernelModule } from "../wasm/wasm-kernel.ts";
@@ -43,7 +43,12 @@ const nc = await connect({
 });
 const js = jetstream(nc, { timeout: PUBLISH_MS_MAX });
 const manager = await jetstreamManager(nc, { timeout: PUBLISH_MS_MAX });
-const client = createClient({ url: config.clickhouseUrl, database: config.clickhouseDatabase });
+const client = createClient({
+  url: config.clickhouseUrl,
+  database: config.clickhouseDatabase,
+  // Failures are logged where they are handled.
+  log: { level: ClickHouseLogLevel.OFF },
+});
 const database = createDatabase(client);
 const alarms = createAlarms({
   log,

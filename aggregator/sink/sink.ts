@@ -10,6 +10,7 @@ import { createHash } from "node:crypto";
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
 import { decodeBlock, isFault } from "../../wire/block.ts";
 import type { TableName } from "../../wire/columns.ts";
+import { hashText } from "../../wire/hash.ts";
 import {
   SINK_BATCH_BYTES_MAX,
   SINK_BATCH_UNITS_MAX,
@@ -196,12 +197,13 @@ class Sink {
     const { kind, alarms } = this.#parts;
     const known = (await this.#inLedger([unit])).get(unit.key);
     if (known === undefined) return this.#insert([unit], true);
-    if (known !== unit.message.id) {
+    // A message id ends with the block's hash.
+    if (!known.endsWith(hashText(unit.hash))) {
       alarms.raise(kind.name, {
         alarm: "hash_differs",
         subject: unit.message.subject,
         messageId: unit.message.id,
-        detail: `${unit.key} was inserted as ${known}`,
+        detail: `${unit.key} is ${hashText(unit.hash)} now, it was inserted as ${known}`,
       });
     }
   }

@@ -199,9 +199,11 @@ export const RESULT_SINK: SinkKind = {
     SELECT sequence, message_id, toUnixTimestamp64Milli(message_time) AS time FROM emissions
     WHERE stream_created = {stream_created:String} ORDER BY sequence DESC LIMIT 1`,
   reachedQuery: `
-    SELECT concat(toString(partitions), '.', toString(partition)) AS producer, max(emission) AS number,
-      argMax(chunk, (emission, chunk)) AS chunk, argMax(chunk + 1 = chunks, (emission, chunk)) AS complete
-    FROM emissions GROUP BY partitions, partition`,
+    SELECT concat(toString(partitions), '.', toString(partition)) AS producer,
+      newest.1 AS number, newest.2 AS chunk, newest.3 AS complete
+    FROM (
+      SELECT partitions, partition, max((emission, chunk, chunk + 1 = chunks)) AS newest
+      FROM emissions GROUP BY partitions, partition)`,
   presentQuery: `
     SELECT ${RESULT_KEY_SQL} AS key, count() AS rows FROM ad_clicks_1m
     WHERE emitted_on IN {days:Array(Date)} AND emission BETWEEN {from:UInt64} AND {to:UInt64} AND job = ''
