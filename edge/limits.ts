@@ -36,6 +36,9 @@ export const CONNECT_MS_MAX = 5_000;
 /** Unflushed bytes that do not wait for the timer: a message is full. */
 export const FLUSH_BYTES = BLOCK_BODY_BYTES_MAX;
 
+/** Journal rows looked at for one plan: single clicks of ~250 bytes, 2,000 fill a message. */
+export const PLAN_ROWS_MAX = 4_096;
+
 /** Waits between failed flushes: doubled from the first to the last. */
 export const FLUSH_RETRY_MS_MIN = 500;
 export const FLUSH_RETRY_MS_MAX = 15_000;

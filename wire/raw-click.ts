@@ -49,7 +49,7 @@ export const EPOCH_BYTES = 8;
 /** Flush, flushed_on, shard, epoch: the start of raw and of rejected rows alike. */
 export const UNIT_BYTES = 20;
 
-export const EVENT_TIME_OFFSET = 28;
+const EVENT_TIME_OFFSET = 28;
 /** Where the dedup key starts. */
 export const DEDUP_KEY_OFFSET = 37;
 
@@ -188,6 +188,12 @@ export interface RawClickSpans {
   start: number;
   partialKeyStart: number;
   partialKeyEnd: number;
+}
+
+/** Event time of the row that starts at `rowStart`, milliseconds since 1970; the row has been walked. */
+export function eventTimeAt(c: Cursor, rowStart: number): number {
+  const at = rowStart + EVENT_TIME_OFFSET;
+  return c.view.getInt32(at + 4, true) * 0x1_0000_0000 + c.view.getUint32(at, true);
 }
 
 /** The whole row as an object, for tests and tools (not for the hot path). */

@@ -32,6 +32,12 @@ export const SINK_TICK_SUBJECTS = [
   "clicks.rejected.tick",
   "results.tick",
 ] as const;
+/** Headers of a set-aside message: why, and where it stood. */
+export const SET_ASIDE_HEADER = {
+  reason: "Clickmill-Reason",
+  subject: "Clickmill-Subject",
+  sequence: "Clickmill-Sequence",
+} as const;
 export const setAsideSubject = (stream: StreamName) => `set_aside.${stream}`;
 
 /**
@@ -50,6 +56,6 @@ export function messageId(
 }
 
 /** A shard as a producer: its storage's epoch makes a reset shard a new one. */
-export const shardProducer = (shard: number, epoch: string) => `s${shard}-${epoch}`;
+export const shardProducer = (shard: number, epoch: string) => `${shard}-${epoch}`;
 export const partitionProducer = (partitions: number, partition: number) =>
-  `p${partitions}-${partition}`;
+  `${partitions}.${partition}`;

@@ -6,6 +6,7 @@
 import type { Block, PartialOrigin, ProducerNumber, Settings } from "../../wire/block.ts";
 import { dayOf } from "../../wire/columns.ts";
 import { hashText } from "../../wire/hash.ts";
+import { shardProducer } from "../../wire/subjects.ts";
 import type { Alarm } from "../alarm.ts";
 import { OUT_OF_MEMORY_REASON } from "../../wasm/kernel.ts";
 import type { Kernel } from "../../wasm/kernel.ts";
@@ -185,7 +186,7 @@ function ingest(
       },
     ];
   }
-  const key = `${origin.shard}-${origin.epoch}`;
+  const key = shardProducer(origin.shard, origin.epoch);
   const last = state.producers.get(key);
   const lastFlush = last?.flush ?? 0;
   if (origin.flush <= lastFlush) {

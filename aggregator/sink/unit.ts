@@ -8,7 +8,7 @@ import type { TableName } from "../../wire/columns.ts";
 import { writer, written } from "../../wire/cursor.ts";
 import { hashText } from "../../wire/hash.ts";
 import type { StreamName } from "../../wire/subjects.ts";
-import { STREAM } from "../../wire/subjects.ts";
+import { partitionProducer, shardProducer, STREAM } from "../../wire/subjects.ts";
 import type { StreamMessage } from "../source/stream-reader.ts";
 
 /** How far a producer has come: flush n, or emission n chunk i. */
@@ -20,7 +20,7 @@ export interface Reached {
 }
 
 export interface Unit extends Reached {
-  /** `<shard>-<epoch>` or `<partitions>.<partition>`. */
+  /** As in message ids (wire/subjects.ts); the queries below build the same text. */
   readonly producer: string;
   /** Names the unit in its table: the producer and its number. */
   readonly key: string;
@@ -78,7 +78,7 @@ function flushUnit(
     message_id: message.id,
     message_time: message.brokerTimeMs,
   });
-  const producer = `${origin.shard}-${origin.epoch}`;
+  const producer = shardProducer(origin.shard, origin.epoch);
   return {
     producer,
     key: `${producer}:${origin.flush}`,
@@ -101,7 +101,7 @@ function resultUnit(
   message: StreamMessage,
   streamCreated: string,
 ): Unit {
-  const producer = `${origin.partitions}.${origin.partition}`;
+  const producer = partitionProducer(origin.partitions, origin.partition);
   const ledgerRow = writer();
   encodeRow(ledgerRow, EMISSIONS, {
     partitions: origin.partitions,

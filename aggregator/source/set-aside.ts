@@ -2,7 +2,7 @@
 import type { JetStreamClient } from "@nats-io/jetstream";
 import { headers } from "@nats-io/nats-core";
 import { hash64 } from "../../wire/hash.ts";
-import { messageId, setAsideSubject } from "../../wire/subjects.ts";
+import { messageId, SET_ASIDE_HEADER, setAsideSubject } from "../../wire/subjects.ts";
 import type { StreamName } from "../../wire/subjects.ts";
 import { PUBLISH_MS_MAX } from "../limits.ts";
 import type { Alarms } from "../ops/alarms.ts";
@@ -10,11 +10,6 @@ import type { Log } from "../ops/log.ts";
 import { retry } from "../ops/retry.ts";
 import { isNatsFailure } from "./nats-failure.ts";
 import type { StreamMessage } from "./stream-reader.ts";
-
-/** Header names of a set-aside message. */
-const REASON = "Clickmill-Reason";
-const SUBJECT = "Clickmill-Subject";
-const SEQUENCE = "Clickmill-Sequence";
 
 export interface SetAsideParts {
   readonly js: JetStreamClient;
@@ -32,9 +27,9 @@ export async function setAside(
 ): Promise<void> {
   const subject = setAsideSubject(stream);
   const h = headers();
-  h.set(REASON, reason);
-  h.set(SUBJECT, message.subject);
-  h.set(SEQUENCE, String(message.sequence));
+  h.set(SET_ASIDE_HEADER.reason, reason);
+  h.set(SET_ASIDE_HEADER.subject, message.subject);
+  h.set(SET_ASIDE_HEADER.sequence, String(message.sequence));
   const msgID = messageId(subject, message.subject, message.sequence, hash64(message.data));
   await retry(
     "set aside",

@@ -9,12 +9,7 @@ import type { Cursor } from "../../wire/cursor.ts";
 import { hash128, hashText } from "../../wire/hash.ts";
 import type { HashLanes } from "../../wire/hash.ts";
 import { PARTIAL_BYTES_MAX, writePartial } from "../../wire/partial.ts";
-import {
-  DEDUP_KEY_OFFSET,
-  EVENT_TIME_OFFSET,
-  unitBytes,
-  walkRawClick,
-} from "../../wire/raw-click.ts";
+import { DEDUP_KEY_OFFSET, eventTimeAt, unitBytes, walkRawClick } from "../../wire/raw-click.ts";
 import { skipRejectedClick } from "../../wire/rejected-click.ts";
 import { partitionOf } from "../../wire/routing.ts";
 import {
@@ -105,7 +100,7 @@ function clickMessages(
     body.set(unit, spans.start);
     const lanes = fingerprints.of(body, spans.start + DEDUP_KEY_OFFSET, spans.partialKeyStart);
     idsHash += (BigInt(lanes[1]!) << 32n) | BigInt(lanes[0]!);
-    partials.count(eventTimeOf(c, spans.start), spans.partialKeyStart, spans.partialKeyEnd);
+    partials.count(eventTimeAt(c, spans.start), spans.partialKeyStart, spans.partialKeyEnd);
     rows++;
   }
   if (rows !== rowCount)
@@ -193,11 +188,6 @@ function joined(journal: readonly JournalRow[]): Uint8Array {
     at += row.rows.length;
   }
   return bytes;
-}
-
-function eventTimeOf(c: Cursor, rowStart: number): number {
-  const at = rowStart + EVENT_TIME_OFFSET;
-  return c.view.getInt32(at + 4, true) * 0x1_0000_0000 + c.view.getUint32(at, true);
 }
 
 /** Keyed 64-bit fingerprints of dedup keys: the storage's secret, then account and click id as the row has them. */

@@ -8,6 +8,7 @@ import { decodeBlock, isFault, WIRE_VERSION } from "../../wire/block.ts";
 import { dayOf } from "../../wire/columns.ts";
 import { hashText } from "../../wire/hash.ts";
 import { BLOCK_BODY_BYTES_MAX } from "../../wire/limits.ts";
+import { PLAN_ROWS_MAX } from "../limits.ts";
 import { rawSubject, rejectedSubject, STREAM } from "../../wire/subjects.ts";
 import type { Publisher } from "../publish/publisher.ts";
 import { assertAsRecorded, makeFlush, recipeOf } from "./flush-blocks.ts";
@@ -45,9 +46,6 @@ interface Sealed {
   readonly record: FlushRecord;
   readonly messages: readonly FlushMessage[];
 }
-
-/** Journal rows looked at for one plan: single clicks of ~250 bytes, 2,000 fill a message. */
-const PLAN_ROWS_MAX = 4_096;
 
 export class Flusher {
   readonly #parts: FlusherParts;

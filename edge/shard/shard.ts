@@ -8,7 +8,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { reader } from "../../wire/cursor.ts";
-import { DEDUP_KEY_OFFSET, EVENT_TIME_OFFSET, walkRawClick } from "../../wire/raw-click.ts";
+import { DEDUP_KEY_OFFSET, eventTimeAt, walkRawClick } from "../../wire/raw-click.ts";
 import { SMALL_SKEW_MS_MAX } from "../../wire/limits.ts";
 import type { ShardBatch } from "../click/batches.ts";
 import { edgeConfig } from "../config.ts";
@@ -103,7 +103,10 @@ export class ClickShard extends DurableObject<Env> {
 
   #start(shard: number): Running {
     const identity = this.#storage.identity(shard);
-    this.#storage.setNumber("accept_from_ms", this.#acceptFromMs);
+    // Stored, and only ever higher.
+    if (this.#acceptFromMs > (this.#storage.number("accept_from_ms") ?? 0)) {
+      this.#storage.setNumber("accept_from_ms", this.#acceptFromMs);
+    }
     const flusher = (chain: Chain) =>
       new Flusher({
         chain,
@@ -173,7 +176,7 @@ export class ClickShard extends DurableObject<Env> {
       );
       const low = lanes[0]!;
       const high = lanes[1]!;
-      const eventTimeMs = Number(c.view.getBigInt64(spans.start + EVENT_TIME_OFFSET, true));
+      const eventTimeMs = eventTimeAt(c, spans.start);
       if (this.#index.has(low, high)) fates[i] = FATE.duplicate;
       else if (eventTimeMs < this.#acceptFromMs) fates[i] = FATE.tooOld;
       else if (this.#isFull()) fates[i] = FATE.unavailable;
