@@ -19,6 +19,8 @@ export interface Log {
 
 /** What the first pass over a log finds out. */
 export interface Scan {
+  /** SHA-256 of the file's bytes, hex: the second pass must find the same. */
+  readonly fileHash: string;
   /** SHA-256 of the file's bytes and of `run`, hex. */
   readonly contentHash: string;
   readonly clicks: number;
@@ -94,8 +96,10 @@ export async function scanLog(log: Log, mapping: Mapping, run: string): Promise<
       lastMs = Math.max(lastMs, item.timeMs);
     }
   }
+  const fileHash = hash.copy().digest("hex");
   if (run !== "") hash.update(`\n${run}`);
   return {
+    fileHash,
     contentHash: hash.digest("hex"),
     clicks,
     badRows,

@@ -73,21 +73,32 @@ class CsvRows implements RowReader {
   private resolve(final: boolean): LogRow[] {
     const first = this.held[0]!;
     const parsed = this.parseRecord(this.held.map((l) => l.text).join("\n"));
-    if (Array.isArray(parsed)) {
-      this.held = [];
-      return this.row(first.line, parsed);
-    }
-    if (parsed.code === "CSV_QUOTE_NOT_CLOSED" && !final && this.held.length < RECORD_LINES_MAX) {
-      return [];
-    }
+    const isOpen = !Array.isArray(parsed) && parsed.code === "CSV_QUOTE_NOT_CLOSED";
+    if (isOpen && !final && this.held.length < RECORD_LINES_MAX) return [];
+    const fault = Array.isArray(parsed) ? this.spanFault(parsed) : quoteFault(parsed.code);
     const rest = this.held.slice(1);
     this.held = [];
-    if (this.header === null)
-      throw new UsageError(`the header is not CSV: ${quoteFault(parsed.code)}`);
-    const rows: LogRow[] = [{ line: first.line, bad: quoteFault(parsed.code) }];
+    if (fault === null) return this.row(first.line, parsed as string[]);
+    if (this.header === null) throw new UsageError(`the header is not CSV: ${fault}`);
+    const rows: LogRow[] = [{ line: first.line, bad: fault }];
     for (const line of rest) rows.push(...this.push(line));
     if (final) rows.push(...this.end());
     return rows;
+  }
+
+  /**
+   * Why a record over several held lines is none, or null. Two stray quotes make good rows between them
+   * look like one field: what is then wrong is the number of fields, or a mapped column, since no ad,
+   * time or user has a line break.
+   */
+  private spanFault(fields: readonly string[]): string | null {
+    const lineCount = this.held.length;
+    if (lineCount === 1) return null;
+    const joined = `a quote makes ${lineCount} lines one row`;
+    if (this.header === null) return joined;
+    if (fields.length !== this.header.length) return `${joined}: ${this.countFault(fields)}`;
+    const broken = this.places.find((place) => fields[place]!.includes("\n"));
+    return broken === undefined ? null : `${joined}, with a line break in ${this.header[broken]!}`;
   }
 
   private parseRecord(text: string): string[] | CsvError {
@@ -112,9 +123,13 @@ class CsvRows implements RowReader {
     }
     if (fields.length !== this.header.length) {
       // Also where the wanted columns exist: a delimiter too many has moved the others.
-      return [{ line, bad: `${fields.length} fields, the header has ${this.header.length}` }];
+      return [{ line, bad: this.countFault(fields) }];
     }
     return [{ line, values: this.places.map((place) => fields[place]!) }];
+  }
+
+  private countFault(fields: readonly string[]): string {
+    return `${fields.length} fields, the header has ${this.header!.length}`;
   }
 }
 
@@ -129,6 +144,24 @@ function columnPlace(header: readonly string[], name: string): number {
 
 function quoteFault(code: string): string {
   return code === "CSV_QUOTE_NOT_CLOSED" ? "a quote is not closed" : "a quote is out of place";
+}
+
+/** With the context that engines give a reviver and ES2024's types do not know. */
+const parseJson = JSON.parse as (
+  text: string,
+  reviver: (key: string, value: unknown, context: { readonly source?: string }) => unknown,
+) => unknown;
+
+const PLAIN_NUMBER = /^-?\d+(\.\d+)?$/;
+
+/**
+ * Numbers as the log writes them: above 2^53 a number cannot tell neighbours apart, and two ads would
+ * be one. Only `1.5e12` and its like are written out, where that is exact.
+ */
+function numbersAsText(_: string, value: unknown, context: { readonly source?: string }): unknown {
+  if (typeof value !== "number") return value;
+  const source = context.source!;
+  return PLAIN_NUMBER.test(source) || !Number.isSafeInteger(value) ? source : String(value);
 }
 
 class NdjsonRows implements RowReader {
@@ -152,7 +185,7 @@ class NdjsonRows implements RowReader {
   private row(line: number, text: string): LogRow {
     let value: unknown;
     try {
-      value = JSON.parse(text);
+      value = parseJson(text, numbersAsText);
     } catch {
       return { line, bad: "not JSON" };
     }

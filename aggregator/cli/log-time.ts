@@ -1,12 +1,11 @@
 /** Times as logs write them become milliseconds since 1970; and a log's times become times of a replay. */
+import { TIMESTAMP_MS_MAX } from "../../wire/limits.ts";
 
 const MOMENT =
   /^(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?\s?(Z|UTC|[+-]\d\d(?::?\d\d)?)?$/;
 
 /** Below this a number is seconds (the year 5138), from it on milliseconds (1973). */
 const SECONDS_MAX = 100_000_000_000;
-/** 2100-01-01: what the edge takes for a time. */
-const TIME_MS_MAX = 4_102_444_800_000;
 
 /**
  * ISO 8601, `YYYY-MM-DD HH:MM:SS` (UTC where no zone is given), seconds or milliseconds since 1970.
@@ -35,7 +34,7 @@ export function parseLogTime(text: string): number | null {
 }
 
 function inRange(timeMs: number): number | null {
-  return timeMs >= 0 && timeMs <= TIME_MS_MAX ? timeMs : null;
+  return timeMs >= 0 && timeMs <= TIMESTAMP_MS_MAX ? timeMs : null;
 }
 
 function zoneMs(zone: string): number {

@@ -32,7 +32,7 @@ function read(
 
 /** A CSV with one quoted field over so many lines. */
 function quotedOver(lines: number): string {
-  return `a\n"${"x\n".repeat(lines - 1)}x"\n`;
+  return `a,b\n1,"${"x\n".repeat(lines - 1)}x"\n`;
 }
 
 describe("CSV", () => {
@@ -51,11 +51,47 @@ describe("CSV", () => {
   });
 
   test("quotes hold delimiters, quotes and line ends", () => {
-    expect(read('a,b\n"1,5","say ""x"""\n"two\nlines",2\n3,4\n', ["a", "b"])).toEqual([
-      { line: 2, values: ["1,5", 'say "x"'] },
-      { line: 3, values: ["two\nlines", "2"] },
-      { line: 5, values: ["3", "4"] },
+    expect(read('a,b\n"1,5","say ""x"""\n"two\nlines",2\n3,4\n', ["b"])).toEqual([
+      { line: 2, values: ['say "x"'] },
+      { line: 3, values: ["2"] },
+      { line: 5, values: ["4"] },
     ]);
+    expect(read('a\n"1,5"\n', ["a"])).toEqual([{ line: 2, values: ["1,5"] }]);
+  });
+
+  test("two stray quotes cost their lines, not the good rows between them", () => {
+    const rows = read('ad,at,user\n"oops,1,2\nx,1,2\ny,3,4\ntv 55",4,5\nz,6,7\n', ["ad", "at"]);
+    expect(rows).toEqual([
+      { line: 2, bad: "a quote makes 4 lines one row, with a line break in ad" },
+      { line: 3, values: ["x", "1"] },
+      { line: 4, values: ["y", "3"] },
+      { line: 5, bad: "a quote is out of place" },
+      { line: 6, values: ["z", "6"] },
+    ]);
+  });
+
+  test("the same where the joined row has too many or too few fields, and at the end of the file", () => {
+    for (const end of ["", "\n"]) {
+      expect(read(`ad,at\n1,"oops,2\n3,4\n5,tv",6,7${end}`, ["ad"])).toEqual([
+        { line: 2, bad: "a quote makes 3 lines one row: 4 fields, the header has 2" },
+        { line: 3, values: ["3"] },
+        { line: 4, bad: "a quote is out of place" },
+      ]);
+    }
+  });
+
+  test("what is looked at again may hold another record over several lines", () => {
+    expect(read('ad,note\n"oops,1\n2,"two\nlines"\n3,x\n', ["ad"])).toEqual([
+      { line: 2, bad: "a quote is out of place" },
+      { line: 3, values: ["2"] },
+      { line: 5, values: ["3"] },
+    ]);
+  });
+
+  test("a header over several lines is refused: a stray quote in it would swallow rows", () => {
+    expect(() => read('ad,"note\n1,x\n2,y"\n3,z\n', ["ad"])).toThrow(
+      "the header is not CSV: a quote makes 3 lines one row",
+    );
   });
 
   test("short and long rows are bad, and the next one is read", () => {
@@ -143,6 +179,40 @@ describe("NDJSON", () => {
       { line: 1, values: ["x", "1.5"] },
       { line: 2, values: ["true", ""] },
     ]);
+  });
+
+  test("numbers keep their text: ads above 2^53 stay apart", () => {
+    const lines = [
+      "23843000000000001",
+      "23843000000000002",
+      "1.10",
+      "-0",
+      "007",
+      "1.5e12",
+      "1e400",
+    ];
+    const text = lines.map((n) => `{"a":${n},"b":{"c":[9007199254740993,{"a":1}]}}\n`).join("");
+    expect(read(text, ["a"], "ndjson")).toEqual([
+      { line: 1, values: ["23843000000000001"] },
+      { line: 2, values: ["23843000000000002"] },
+      { line: 3, values: ["1.10"] },
+      { line: 4, values: ["-0"] },
+      { line: 5, bad: "not JSON" },
+      { line: 6, values: ["1500000000000"] },
+      { line: 7, values: ["1e400"] },
+    ]);
+    const time = read('{"at":1509984013.25}\n{"at":1.50998401325e12}\n', ["at"], "ndjson");
+    expect(time.map((row) => "values" in row && parseLogTime(row.values[0]!))).toEqual([
+      1_509_984_013_250, 1_509_984_013_250,
+    ]);
+  });
+
+  test("values within values are no ids, at any depth", () => {
+    const deep = `{"a":${"[".repeat(30_000)}1${"]".repeat(30_000)}}`;
+    const [one, two, three] = read(`{"a":1}\n{"a":[1]}\n${deep}\n`, ["a"], "ndjson", 4_096);
+    expect(one).toEqual({ line: 1, values: ["1"] });
+    expect(two).toHaveProperty("bad");
+    expect(three).toHaveProperty("bad");
   });
 
   test("what is no object, or lacks a column, costs its line", () => {

@@ -100,6 +100,28 @@ describe("a batch is sent until every click has its fate", () => {
     expect(stamps).toEqual([...new Set(stamps)].toSorted((a, b) => a - b));
   });
 
+  test("how long each attempt took is told, of a lost one too", async () => {
+    edge = await startFakeEdge((request) =>
+      request === 0 ? { kind: "late", ms: 5_000 } : { kind: "late", ms: 60 },
+    );
+    const ended: [readonly number[], number][] = [];
+    await createPoster({ url: edge.url, ...QUICK, attemptTimeoutMs: 200 }).post({
+      clicks: clicks(2),
+      headers: {},
+      sentAt: Date.now,
+      onSent: () => {},
+      onEnded: (positions, attemptMs) => ended.push([positions, attemptMs]),
+      onAnswer: () => {},
+    });
+    expect(ended.map(([positions]) => positions)).toEqual([
+      [0, 1],
+      [0, 1],
+    ]);
+    expect(ended[0]![1]).toBeGreaterThan(190);
+    expect(ended[1]![1]).toBeGreaterThan(50);
+    expect(ended[1]![1]).toBeLessThan(190);
+  });
+
   test("Retry-After is waited for", async () => {
     await post(first({ kind: "status", status: 503, headers: { "retry-after": "1" } }), 1);
     const [one, two] = edge!.requests;

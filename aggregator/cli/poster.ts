@@ -31,6 +31,11 @@ export interface PostBatch {
   readonly sentAt: (() => number) | null;
   /** Called before each attempt with the positions in `clicks` that it carries. */
   readonly onSent: (positions: readonly number[]) => void;
+  /**
+   * Called after each attempt, answered or lost, with the time from before its `sent_at` was stamped
+   * to its end: the edge took the clicks within it, if it did.
+   */
+  readonly onEnded?: (positions: readonly number[], attemptMs: number) => void;
   /** Called for each answered click, `unavailable` included. */
   readonly onAnswer: (position: number, result: ClickResult) => void;
   /** In place of the poster's own, to lose answers on purpose. */
@@ -157,7 +162,9 @@ export function createPoster(options: PosterOptions): Poster {
     while (open.length > 0) {
       if (stopped !== null) return { open, reason: stopped };
       batch.onSent(open);
+      const startMs = performance.now();
       const outcome = await attempt(batch, open);
+      batch.onEnded?.(open, performance.now() - startMs);
       if (outcome.kind === "refused") return { open, reason: outcome.reason };
       let reason = "its shard is away";
       let waitMs = 0;

@@ -1,4 +1,5 @@
 /** One replay: reads the log again, waits for each click's time, posts, and keeps the figures. */
+import { createHash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type { ClickResult } from "../../wire/ingest.ts";
 import { logClickId } from "./log-click.ts";
@@ -34,6 +35,8 @@ export interface ReplayFigures {
   readonly listed: string[];
   /** Why the replay ended before the log did; null when it did not. */
   stopped: string | null;
+  /** The log was not the same in both passes: what was sent is neither the old log nor the new one. */
+  changed: boolean;
 }
 
 export function newFigures(): ReplayFigures {
@@ -49,6 +52,7 @@ export function newFigures(): ReplayFigures {
     rejectedByCode: new Map(),
     listed: [],
     stopped: null,
+    changed: false,
   };
 }
 
@@ -112,8 +116,9 @@ export async function runReplay(
     await send(batches.take(nowMs - LINGER_MS));
   }
 
+  const hash = createHash("sha256");
   try {
-    for await (const part of readLog(plan.log, plan.mapping)) {
+    for await (const part of readLog(plan.log, plan.mapping, (chunk) => hash.update(chunk))) {
       for (const item of part) {
         if (figures.stopped !== null) return;
         if ("bad" in item) {
@@ -125,6 +130,7 @@ export async function runReplay(
       }
     }
     await send(batches.take(Infinity));
+    figures.changed = hash.digest("hex") !== plan.scan.fileHash;
   } finally {
     await Promise.all(deliveries);
     signal.removeEventListener("abort", onAbort);

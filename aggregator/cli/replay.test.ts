@@ -1,6 +1,7 @@
 /** Replays of small logs against an edge in this process; and the command itself, as a user types it. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { appendFileSync } from "node:fs";
 import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -112,6 +113,30 @@ describe("replay", () => {
     expect(second.code).toBe(0);
     const third = await replayLog("two.csv", logOf(120), [...args, "--run", "again"]);
     expect(third.json).toMatchObject({ accepted: 120, duplicate: 0 });
+  });
+
+  test("a log that changes between the two passes is an error, in words", async () => {
+    const path = join(directory, "changing.csv");
+    // The first request is `reach`'s, after the first pass.
+    edge = await startFakeEdge(
+      () => ({ kind: "answer" }),
+      () => appendFileSync(path, "1,2,3,2017-11-06 16:02:00\n"),
+    );
+    const run = await replayLog("changing.csv", logOf(50), [...FLAGS, "--speed", "1000"]);
+    expect(run.code).toBe(1);
+    expect(run.json).toMatchObject({ clicks: 51, file_changed: true });
+    expect(run.stdout).toContain("The file changed while it was replayed");
+  });
+
+  test("a changed file has new ids, and --help says so", async () => {
+    const args = [...FLAGS, "--speed", "1000"];
+    await replayLog("growing.csv", logOf(30), args);
+    const grown = await replayLog("growing.csv", `${logOf(30)}1,2,3,2017-11-06 16:02:00\n`, args);
+    expect(grown.json).toMatchObject({ accepted: 31, duplicate: 0, file_changed: false });
+    const help = await replay(["--help"]);
+    expect(help.code).toBe(0);
+    expect(help.stdout).toContain("counts ALL rows again");
+    expect(help.stdout).toContain("remembers an id for 24 h");
   });
 
   test("lost answers are resent, and nothing is taken twice", async () => {

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { SingleBar } from "cli-progress";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { DEDUP_HORIZON_MINUTES_DEFAULT } from "../../wire/limits.ts";
 import { cliConfig, httpUrl } from "./config.ts";
 import { openLog, scanLog } from "./log-file.ts";
 import type { Scan } from "./log-file.ts";
@@ -15,8 +16,9 @@ import { newFigures, runReplay } from "./replay-run.ts";
 import type { ReplayFigures } from "./replay-run.ts";
 import { EXIT, UsageError } from "./usage-error.ts";
 
-/** The edge's dedup horizon: it cannot know an older click, so it answers `too_old`. */
-const HORIZON_MS = 24 * 3_600_000;
+/** The edge's dedup horizon, unless configured: it cannot know an older click, so it answers `too_old`. */
+const HORIZON_MS = DEDUP_HORIZON_MINUTES_DEFAULT * 60_000;
+const HORIZON_TEXT = `${DEDUP_HORIZON_MINUTES_DEFAULT / 60} h`;
 /** Lines of progress where stderr is no terminal. */
 const PROGRESS_LINE_MS = 5_000;
 
@@ -77,7 +79,7 @@ function program(): Command {
     )
     .option(
       "--keep-times",
-      "keep the log's own times; clicks older than the dedup horizon of 24 h are refused as too_old",
+      `keep the log's own times; clicks older than the dedup horizon of ${HORIZON_TEXT} are refused as too_old`,
     )
     .option(
       "--run <name>",
@@ -89,10 +91,16 @@ function program(): Command {
     .addHelpText(
       "after",
       `
-A click's id is made from the file's content and its line: replaying the same file again, renamed or
-not, gives duplicates only, so a replay that was cut short is simply run again.
+A click's id is made from the content of the whole file and its line. Replaying the same file again,
+renamed or not, gives duplicates only, so a replay that was cut short is simply run again. But:
+  - any change to the file gives every line a new id: after you correct one bad row, or append some,
+    a replay counts ALL rows again. Put the corrected or new rows into a file of their own.
+  - the edge remembers an id for ${HORIZON_TEXT} (DEDUP_HORIZON_MINUTES): after that, a replay of the same
+    file counts everything again.
+A file that changes while it is replayed is an error: replay a copy that nobody writes to.
 
-Exit code 0: every good click was accepted or a duplicate. 1: some were not. 2: wrong usage.
+Exit code 0: every good click was accepted or a duplicate. 1: some were not, or the file changed
+meanwhile. 2: wrong usage.
 
 Example:
   npm run replay -- clicks.csv --ad app,channel --time click_time --user ip`,
@@ -172,7 +180,12 @@ async function main(argv: readonly string[]): Promise<number> {
 /** Whether every good click is safe, and there was one: a log of bad rows only is a wrong mapping. */
 function isComplete(figures: ReplayFigures): boolean {
   const safe = figures.accepted + figures.duplicate;
-  return figures.stopped === null && safe === figures.clicks && (safe > 0 || figures.badRows === 0);
+  return (
+    figures.stopped === null &&
+    !figures.changed &&
+    safe === figures.clicks &&
+    (safe > 0 || figures.badRows === 0)
+  );
 }
 
 /** Fails in a moment where nothing listens, instead of after the poster's minute and a half. */
@@ -192,7 +205,7 @@ function choosePace(flags: Flags, scan: Scan): Pace | null {
     say(
       `keeping the log's own times` +
         (ageMs > HORIZON_MS
-          ? `. Warning: its first click is ${duration(ageMs)} old; the edge may refuse clicks older than its dedup horizon (24 h) as too_old`
+          ? `. Warning: its first click is ${duration(ageMs)} old; the edge may refuse clicks older than its dedup horizon (${HORIZON_TEXT}) as too_old`
           : ""),
     );
     return null;
@@ -262,11 +275,19 @@ function summary(figures: ReplayFigures, pace: Pace | null): string {
       `Stopped: ${figures.stopped}. Run the same command again: what has arrived is a duplicate then.`,
     );
   }
+  if (figures.changed) {
+    lines.push(
+      "",
+      "The file changed while it was replayed: what was sent is neither the old file nor the new one,",
+      "and a replay of the file as it is now counts all of it again. Replay a copy that nobody writes to.",
+    );
+  }
   return lines.join("\n");
 }
 
 function summaryJson(figures: ReplayFigures): object {
-  const { clicks, sent, accepted, duplicate, rejected, unanswered, badRows, stopped } = figures;
+  const { clicks, sent, accepted, duplicate, rejected, unanswered, badRows, stopped, changed } =
+    figures;
   return {
     clicks,
     sent,
@@ -277,6 +298,7 @@ function summaryJson(figures: ReplayFigures): object {
     unanswered,
     bad_rows: badRows,
     stopped,
+    file_changed: changed,
   };
 }
 

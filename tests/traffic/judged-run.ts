@@ -1,22 +1,19 @@
 /** A run from the first click to the verdict: traffic, progress, the wait for the counts, the comparison. */
+import { createWriteStream } from "node:fs";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import type { ClickHouseClient } from "@clickhouse/client";
 import { ProgressLine, progressText } from "./progress.ts";
-import { readArrived, readTopAds, readVerdict } from "./read-verdict.ts";
+import { readArrived, readTopAds } from "./read-verdict.ts";
 import type { Arrived, TopAd } from "./read-verdict.ts";
+import { provesNothing, settledVerdict } from "./settled-verdict.ts";
 import { startTraffic } from "./traffic.ts";
 import type { TrafficOptions } from "./traffic.ts";
-import { verdictJson, verdictLines } from "./verdict-report.ts";
+import { differenceLines, verdictJson, verdictLines } from "./verdict-report.ts";
+import type { Verdict } from "./verdict.ts";
 
 const POLL_MS = 1_000;
-/**
- * After the last answer: a click may lie 10 s in the future, its window ends up to a window later,
- * then come the grace (5 s), a tick and the sinks. A minute is twice that with 10 s windows; longer
- * windows add themselves.
- */
-const ARRIVAL_MS_MAX = 60_000;
-/** When the counts agree: what would double them has so long to appear. */
-const SETTLED_MS = 3_000;
 const TOP_ADS = 10;
 
 /** The table must hold nothing but this run: every other click would be a difference. */
@@ -24,6 +21,8 @@ export interface JudgedRun {
   readonly traffic: TrafficOptions;
   readonly client: ClickHouseClient;
   readonly windowSeconds: number;
+  /** Where every difference is written, if there is one; null for nowhere. */
+  readonly differencesFile: string | null;
 }
 
 /** Prints everything, the JSON line last. True only if every count is right. */
@@ -33,16 +32,16 @@ export async function judgedRun(run: JudgedRun): Promise<boolean> {
   const traffic = startTraffic(run.traffic);
   const state: { sending: boolean; arrived: Arrived | null } = { sending: true, arrived: null };
 
-  async function poll(): Promise<void> {
-    // ClickHouse may be busy or restarting meanwhile; the verdict will insist.
-    state.arrived = await readArrived(run.client).catch(() => state.arrived);
+  function show(arrived: Arrived | null): void {
+    // The last known, while ClickHouse gives no answer.
+    state.arrived = arrived ?? state.arrived;
     const counts = traffic.ledger.counts();
     progress.show(progressText(performance.now() - startMs, counts, state.arrived, Date.now()));
   }
 
   const polls = (async () => {
     while (state.sending) {
-      await poll();
+      show(await readArrived(run.client).catch(() => null));
       await delay(POLL_MS);
     }
   })();
@@ -51,23 +50,19 @@ export async function judgedRun(run: JudgedRun): Promise<boolean> {
   });
   await polls;
 
-  const deadlineMs = performance.now() + ARRIVAL_MS_MAX + run.windowSeconds * 1_000;
-  while (
-    performance.now() < deadlineMs &&
-    !isAllThere(traffic.ledger.counts().accepted, state.arrived)
-  ) {
-    await delay(POLL_MS);
-    await poll();
-  }
-  await delay(SETTLED_MS);
-  const verdict = await readVerdict(run.client, traffic.ledger, run.windowSeconds);
-  const final = await readArrived(run.client);
-  const counts = traffic.ledger.counts();
-  progress.show(progressText(performance.now() - startMs, counts, final, Date.now()));
+  const { ledger } = traffic;
+  const { client, windowSeconds } = run;
+  const verdict = await settledVerdict({ client, ledger, windowSeconds, onArrived: show });
+  const final = await readArrived(client);
+  show(final);
   progress.end();
 
-  console.log(`\n${topAdsTable(await readTopAds(run.client, TOP_ADS))}\n`);
-  console.log(verdictLines(verdict, traffic.ledger).join("\n"));
+  console.log(`\n${topAdsTable(await readTopAds(client, TOP_ADS))}\n`);
+  console.log(verdictLines(verdict, ledger).join("\n"));
+  if (!verdict.clean && run.differencesFile !== null) {
+    await writeDifferences(verdict, run.differencesFile);
+    console.log(`\nEvery difference is in ${run.differencesFile}`);
+  }
   if (report.behindMsMax > 1_000) {
     console.log(
       `\nThe traffic fell up to ${Math.round(report.behindMsMax / 1_000)} s behind its plan: this machine does not take ${run.traffic.rate} clicks/s.`,
@@ -75,12 +70,15 @@ export async function judgedRun(run: JudgedRun): Promise<boolean> {
   }
   for (const reason of report.gaveUp)
     console.log(`\nSome clicks had to be given up for a while: ${reason}`);
-  console.log(`\n${verdictJson(verdict, traffic.ledger, final.counted, final.late)}`);
-  return verdict.clean && counts.unanswered === 0 && counts.accepted > 0;
+  const nothing = provesNothing(ledger.counts());
+  if (nothing !== null) console.log(`\nThis run proves nothing: ${nothing}.`);
+  console.log(`\n${verdictJson(verdict, ledger, final.counted, final.late)}`);
+  return verdict.clean && nothing === null;
 }
 
-function isAllThere(accepted: number, arrived: Arrived | null): boolean {
-  return arrived !== null && arrived.rawRows >= accepted && arrived.counted >= arrived.rawRows;
+/** Line by line: a hundred thousand of each kind may be kept. */
+export async function writeDifferences(verdict: Verdict, file: string): Promise<void> {
+  await pipeline(Readable.from(differenceLines(verdict)), createWriteStream(file));
 }
 
 function topAdsTable(ads: readonly TopAd[]): string {

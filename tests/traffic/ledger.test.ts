@@ -1,12 +1,13 @@
 /** The ledger counts what was sent and what was answered, each once. */
 import { expect, test } from "vitest";
-import { Ledger } from "./ledger.ts";
+import { ATTEMPT_MS_NOTED_MAX, Ledger } from "./ledger.ts";
 
 const entry = (clickId: string, good = true) => ({
   clickId,
   adId: `ad-${clickId.length}`,
   claimedMs: 1_000,
   clockOffsetMs: -5,
+  stampsSentAt: true,
   good,
 });
 
@@ -59,10 +60,23 @@ test("accepted twice is remembered, in whatever order the answers came", () => {
   expect([ledger.isAcceptedTwice(a), ledger.isAcceptedTwice(b)]).toEqual([true, false]);
 });
 
+test("the longest attempt of an id is kept, up to a limit", () => {
+  const ledger = new Ledger();
+  const a = ledger.enter(entry("a"));
+  expect(ledger.attemptMsMaxOf(a)).toBe(0);
+  for (const attemptMs of [3, 900.2, 20]) ledger.attempted(a, attemptMs);
+  expect(ledger.attemptMsMaxOf(a)).toBe(901);
+  ledger.attempted(a, 1e9);
+  ledger.attempted(-1, 5);
+  expect(ledger.attemptMsMaxOf(a)).toBe(ATTEMPT_MS_NOTED_MAX);
+});
+
 test("entries survive growth", () => {
   const ledger = new Ledger();
   for (let i = 0; i < 20_000; i++) {
-    ledger.enter({ ...entry(`id-${i}`), adId: `ad-${i % 100}`, claimedMs: i });
+    const stampsSentAt = i % 2 === 1;
+    ledger.enter({ ...entry(`id-${i}`), adId: `ad-${i % 100}`, claimedMs: i, stampsSentAt });
+    ledger.attempted(i, i);
   }
   const index = ledger.indexOf("id-9999");
   expect([ledger.adOf(index), ledger.claimedMsOf(index), ledger.isGood(index)]).toEqual([
@@ -71,6 +85,8 @@ test("entries survive growth", () => {
     true,
   ]);
   expect(ledger.clockOffsetMsOf(index)).toBe(-5);
+  expect([ledger.stampsSentAt(index), ledger.attemptMsMaxOf(index)]).toEqual([true, 9_999]);
+  expect(ledger.stampsSentAt(index - 1)).toBe(false);
   expect(ledger.indexOf("id-20000")).toBe(-1);
   expect([...ledger.entries()].length).toBe(20_000);
 });

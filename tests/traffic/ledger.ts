@@ -44,8 +44,13 @@ export interface Entry {
   readonly adId: string;
   readonly claimedMs: number;
   readonly clockOffsetMs: number;
+  /** Whether its installation sends `sent_at`. */
+  readonly stampsSentAt: boolean;
   readonly good: boolean;
 }
+
+/** Longer attempts are noted as so long: two bytes an id, four times the poster's patience. */
+export const ATTEMPT_MS_NOTED_MAX = 65_535;
 
 /** About 150 bytes an id: two million fit in 300 MB. */
 export class Ledger {
@@ -55,7 +60,9 @@ export class Ledger {
   private ad = new Uint32Array(ENTRIES_FIRST);
   private claimed = new Float64Array(ENTRIES_FIRST);
   private offset = new Float64Array(ENTRIES_FIRST);
+  private stamps = new Uint8Array(ENTRIES_FIRST);
   private good = new Uint8Array(ENTRIES_FIRST);
+  private attemptMsMax = new Uint16Array(ENTRIES_FIRST);
   private fates = new Uint8Array(ENTRIES_FIRST);
   private sentCount = 0;
   private acceptedCount = 0;
@@ -83,6 +90,7 @@ export class Ledger {
     this.ad[index] = this.internAd(entry.adId);
     this.claimed[index] = entry.claimedMs;
     this.offset[index] = entry.clockOffsetMs;
+    this.stamps[index] = entry.stampsSentAt ? 1 : 0;
     this.good[index] = entry.good ? 1 : 0;
     if (entry.good) this.unansweredCount++;
     return index;
@@ -91,6 +99,17 @@ export class Ledger {
   /** A request with so many clicks has been started. */
   sent(clicks: number): void {
     this.sentCount += clicks;
+  }
+
+  /**
+   * A request with this click took so long, from before it was stamped to its end.
+   *
+   * @param index -1 for a click whose id cannot be read
+   */
+  attempted(index: number, attemptMs: number): void {
+    if (index < 0) return;
+    const noted = Math.min(ATTEMPT_MS_NOTED_MAX, Math.ceil(attemptMs));
+    if (noted > this.attemptMsMax[index]!) this.attemptMsMax[index] = noted;
   }
 
   /** @param index -1 for a click whose id cannot be read: it is counted only */
@@ -137,6 +156,15 @@ export class Ledger {
     return this.offset[index]!;
   }
 
+  /** The longest request with this click, at most ATTEMPT_MS_NOTED_MAX. */
+  attemptMsMaxOf(index: number): number {
+    return this.attemptMsMax[index]!;
+  }
+
+  stampsSentAt(index: number): boolean {
+    return this.stamps[index] === 1;
+  }
+
   isGood(index: number): boolean {
     return this.good[index] === 1;
   }
@@ -176,7 +204,9 @@ export class Ledger {
     this.ad = larger(new Uint32Array(size), this.ad);
     this.claimed = larger(new Float64Array(size), this.claimed);
     this.offset = larger(new Float64Array(size), this.offset);
+    this.stamps = larger(new Uint8Array(size), this.stamps);
     this.good = larger(new Uint8Array(size), this.good);
+    this.attemptMsMax = larger(new Uint16Array(size), this.attemptMsMax);
     this.fates = larger(new Uint8Array(size), this.fates);
   }
 }

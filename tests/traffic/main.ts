@@ -4,14 +4,15 @@ import { Command } from "commander";
 import { judgedRun } from "./judged-run.ts";
 import { ProgressLine, progressText } from "./progress.ts";
 import { startTraffic } from "./traffic.ts";
-import { trafficSettings, withTrafficFlags } from "./traffic-flags.ts";
+import { trafficSettings, whole, withTrafficFlags } from "./traffic-flags.ts";
 import type { TrafficFlags } from "./traffic-flags.ts";
 
 interface Flags extends TrafficFlags {
   readonly url: string;
   readonly clickhouse?: string;
   readonly database: string;
-  readonly windowSeconds: string;
+  readonly windowSeconds: number;
+  readonly differences?: string;
 }
 
 const flags = withTrafficFlags(new Command("traffic"), { rate: 500, seconds: 60, ads: 1_000 })
@@ -19,7 +20,8 @@ const flags = withTrafficFlags(new Command("traffic"), { rate: 500, seconds: 60,
   .option("--url <url>", "the edge", "http://127.0.0.1:8787")
   .option("--clickhouse <url>", "compare with its tables, which must hold nothing but this run")
   .option("--database <name>", "", "clickmill")
-  .option("--window-seconds <seconds>", "as the edge counts", "60")
+  .option("--window-seconds <seconds>", "as the edge counts", whole, 60)
+  .option("--differences <file>", "write every difference of the verdict there")
   .parse()
   .opts<Flags>();
 
@@ -42,8 +44,10 @@ if (flags.clickhouse === undefined) {
 } else {
   const client = createClient({ url: flags.clickhouse, database: flags.database });
   try {
-    const windowSeconds = Number(flags.windowSeconds);
-    process.exitCode = (await judgedRun({ traffic, client, windowSeconds })) ? 0 : 1;
+    const { windowSeconds, differences } = flags;
+    const differencesFile = differences ?? null;
+    const right = await judgedRun({ traffic, client, windowSeconds, differencesFile });
+    process.exitCode = right ? 0 : 1;
   } finally {
     await client.close();
   }

@@ -29,7 +29,7 @@ export function trafficSettings(flags: TrafficFlags, name?: string): TrafficSett
   return { rate, seconds, ads, seed, name: name ?? seed.toString(36) };
 }
 
-function whole(text: string): number {
+export function whole(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < 1 || value > Number.MAX_SAFE_INTEGER) {
     throw new InvalidArgumentError("a whole number above 0.");

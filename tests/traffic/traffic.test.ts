@@ -79,6 +79,19 @@ test("an edge that forgets a click it has answered is found out", async () => {
   expect(judge(ledger, forgetful)).toMatchObject({ lost: 1, double: 0, clean: false });
 });
 
+test("an edge that puts its own time on every click is found out", async () => {
+  edge = await startFakeEdge();
+  const { ledger, done } = startTraffic({ ...SETTINGS, rate: 300, seconds: 1, url: edge.url });
+  await done;
+  expect(judge(ledger, edge.taken).listed).toEqual([]);
+  const stamped = new Map(
+    [...edge.taken].map(([id, row]) => [id, { ...row, timeSource: "server" as const }]),
+  );
+  const verdict = judge(ledger, stamped);
+  expect(verdict.figures.wrong_time_source).toBeGreaterThan(250);
+  expect(verdict).toMatchObject({ lost: 0, double: 0, clean: false });
+});
+
 test("stop ends it soon", async () => {
   edge = await startFakeEdge(() => ({ kind: "status", status: 503 }));
   const traffic = startTraffic({ ...SETTINGS, seconds: 600, url: edge.url });

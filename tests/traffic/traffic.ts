@@ -1,7 +1,9 @@
 /** Sends the planned traffic over real HTTP at its planned times, and writes the ledger. */
 import { setTimeout as delay } from "node:timers/promises";
-import { createPoster } from "../../aggregator/cli/poster.ts";
+import { ATTEMPT_TIMEOUT_MS, createPoster } from "../../aggregator/cli/poster.ts";
 import type { Fetch, PostBatch, Poster, PosterOptions } from "../../aggregator/cli/poster.ts";
+import { SMALL_SKEW_MS_MAX } from "../../wire/limits.ts";
+import { FAR_OFF_MS_MIN } from "./installations.ts";
 import { Ledger } from "./ledger.ts";
 import { lossyFetch } from "./lossy-fetch.ts";
 import { planTraffic } from "./plan.ts";
@@ -13,6 +15,10 @@ const BATCHES_UNDER_WAY_MAX = 256;
 const FINAL_ROUNDS_MAX = 3;
 /** A timer is no finer than this. */
 const TIMER_MS = 2;
+
+if (FAR_OFF_MS_MIN - ATTEMPT_TIMEOUT_MS <= SMALL_SKEW_MS_MAX) {
+  throw new Error("a clock that is far off must stay beyond the edge's tolerance in every request");
+}
 
 export interface TrafficOptions extends TrafficSettings {
   /** The edge, without path. */
@@ -141,6 +147,7 @@ function toPost(
           adId: click.adId,
           claimedMs: click.claimedMs,
           clockOffsetMs: click.installation.clockOffsetMs,
+          stampsSentAt: click.installation.stampsSentAt,
           good: click.good,
         }),
   );
@@ -152,6 +159,9 @@ function toPost(
     },
     sentAt: installation.stampsSentAt ? () => Date.now() + installation.clockOffsetMs : null,
     onSent: (positions) => ledger.sent(positions.length),
+    onEnded: (positions, attemptMs) => {
+      for (const position of positions) ledger.attempted(indexes[position]!, attemptMs);
+    },
     onAnswer: (position, result) => ledger.answered(indexes[position]!, result.status),
     ...(faults.length > 0 ? { fetch: lossyFetch(faults, inner) } : {}),
   };

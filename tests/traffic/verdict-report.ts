@@ -1,9 +1,9 @@
 /** A verdict in plain words, and the line of JSON that ends every run. */
 import type { Ledger } from "./ledger.ts";
-import type { DifferenceKind, Verdict } from "./verdict.ts";
+import type { Difference, DifferenceKind, Verdict } from "./verdict.ts";
 
-/** Lines of differences that are printed; the rest is counted. */
-const PRINTED_MAX = 50;
+/** Differences of each kind that are printed, so that all kinds fit a screen or two; the rest is counted. */
+export const PRINTED_OF_A_KIND_MAX = 20;
 
 const STEPS: readonly { readonly text: string; readonly kinds: readonly DifferenceKind[] }[] = [
   {
@@ -15,8 +15,8 @@ const STEPS: readonly { readonly text: string; readonly kinds: readonly Differen
     kinds: ["lost_count", "double_count"],
   },
   {
-    text: "(iii) where the client's time stood, the event time is the client's",
-    kinds: ["wrong_event_time"],
+    text: "(iii) good clocks stood, no others did, and where one stood the event time is the client's",
+    kinds: ["wrong_time_source", "wrong_event_time"],
   },
   {
     text: "      the edge's answers agree with what was sent",
@@ -31,13 +31,14 @@ const WORDS: Readonly<Record<DifferenceKind, string>> = {
   wrong_ad: "with a wrong ad",
   lost_count: "clicks too few",
   double_count: "clicks too many",
+  wrong_time_source: "with a wrong time source",
   wrong_event_time: "with a wrong event time",
   accepted_twice: "accepted more than once",
   good_rejected: "good but rejected",
   broken_accepted: "broken but accepted",
 };
 
-/** The steps, each with its finding; then the differences one by one. */
+/** The steps, each with its finding; then the first differences of each kind. */
 export function verdictLines(verdict: Verdict, ledger: Ledger): string[] {
   const sources = verdict.rowsByTimeSource;
   const facts = [
@@ -64,12 +65,37 @@ export function verdictLines(verdict: Verdict, ledger: Ledger): string[] {
       `      ${number(unanswered)} good clicks never got a final answer: the verdict does not cover them`,
     );
   }
-  for (const difference of verdict.listed.slice(0, PRINTED_MAX)) {
-    lines.push(`  ${difference.kind}  ${difference.what}`);
+  for (const [kind, ofKind] of byKind(verdict.listed)) {
+    const printed = ofKind.slice(0, PRINTED_OF_A_KIND_MAX);
+    lines.push(...printed.map((difference) => `  ${differenceText(difference)}`));
+    const more = verdict.differences[kind] - printed.length;
+    if (more > 0) lines.push(`  ${kind}  and ${number(more)} more`);
   }
-  const more = verdict.differenceCount - Math.min(verdict.listed.length, PRINTED_MAX);
-  if (more > 0) lines.push(`  and ${number(more)} more`);
   return lines;
+}
+
+/** Every difference that was kept, by kind, each with its line end: what does not fit a screen. */
+export function* differenceLines(verdict: Verdict): Generator<string> {
+  for (const [kind, ofKind] of byKind(verdict.listed)) {
+    for (const difference of ofKind) yield `${differenceText(difference)}\n`;
+    const more = verdict.differences[kind] - ofKind.length;
+    if (more > 0) yield `${kind}  and ${number(more)} more, which were counted but not kept\n`;
+  }
+}
+
+/** The first differences of each kind, no more than are printed. */
+export function firstOfEachKind(verdict: Verdict): Difference[] {
+  return [...byKind(verdict.listed).values()].flatMap((ofKind) =>
+    ofKind.slice(0, PRINTED_OF_A_KIND_MAX),
+  );
+}
+
+function byKind(differences: readonly Difference[]): Map<DifferenceKind, Difference[]> {
+  return Map.groupBy(differences, (difference) => difference.kind);
+}
+
+function differenceText({ kind, what }: Difference): string {
+  return `${kind}  ${what}`;
 }
 
 /** The last line of a run. `counted` and `late` are the tables' own sums. */

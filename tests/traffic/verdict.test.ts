@@ -2,8 +2,15 @@
 import { describe, expect, test } from "vitest";
 import type { TimeSource } from "../../wire/columns.ts";
 import { Ledger } from "./ledger.ts";
-import { verdictJson, verdictLines } from "./verdict-report.ts";
-import { Judge, LISTED_OF_A_KIND_MAX } from "./verdict.ts";
+import { FAR_OFF_MS_MIN, SLIGHTLY_OFF_MS_MAX } from "./installations.ts";
+import {
+  differenceLines,
+  firstOfEachKind,
+  PRINTED_OF_A_KIND_MAX,
+  verdictJson,
+  verdictLines,
+} from "./verdict-report.ts";
+import { Judge, LISTED_OF_A_KIND_MAX, STALL_MS } from "./verdict.ts";
 import type { KeyCount, RawRow } from "./verdict.ts";
 
 const WINDOW_MS = 10_000;
@@ -16,10 +23,18 @@ function rightRun() {
     const clickId = `c.${i}`;
     const adId = `ad-${i % 5}`;
     const claimedMs = 1_800_000_000_000 + i * 500;
-    const index = ledger.enter({ clickId, adId, claimedMs, clockOffsetMs: 0, good: true });
+    const timeSource = sourceOf(i);
+    const index = ledger.enter({
+      clickId,
+      adId,
+      claimedMs,
+      clockOffsetMs: timeSource === "skew_corrected" ? -FAR_OFF_MS_MIN : SLIGHTLY_OFF_MS_MAX,
+      stampsSentAt: timeSource !== "server",
+      good: true,
+    });
     ledger.sent(1);
+    ledger.attempted(index, 20);
     ledger.answered(index, i % 10 === 0 ? "duplicate" : "accepted");
-    const timeSource: TimeSource = i % 7 === 0 ? "skew_corrected" : "client";
     raw.push({
       clickId,
       adId,
@@ -32,11 +47,18 @@ function rightRun() {
     adId: "ad-0",
     claimedMs: 5,
     clockOffsetMs: 0,
+    stampsSentAt: true,
     good: false,
   });
   ledger.sent(1);
   ledger.answered(broken, "rejected");
   return { ledger, raw, counted: countsOf(raw) };
+}
+
+/** Every seventh clock is far off, and every 25th installation does not tell its clock. */
+function sourceOf(i: number): TimeSource {
+  if (i % 7 === 0) return "skew_corrected";
+  return i % 25 === 24 ? "server" : "client";
 }
 
 function countsOf(raw: readonly RawRow[]): KeyCount[] {
@@ -67,7 +89,7 @@ test("a right run is clean", () => {
   const run = rightRun();
   const verdict = judge(run);
   expect(verdict).toMatchObject({ clean: true, lost: 0, double: 0, rawRows: 100, counted: 100 });
-  expect(verdict.rowsByTimeSource).toEqual({ client: 85, skew_corrected: 15, server: 0 });
+  expect(verdict.rowsByTimeSource).toEqual({ client: 82, skew_corrected: 15, server: 3 });
   expect(verdictLines(verdict, run.ledger).join("\n")).not.toContain("NO");
   expect(verdictJson(verdict, run.ledger, 100, 3)).toBe(
     '{"sent":101,"accepted":100,"duplicates":10,"rejected":1,"counted":100,"late":3,"lost":0,"double":0}',
@@ -129,6 +151,7 @@ describe("step (i): ids", () => {
         adId: "ad-1",
         claimedMs: 50,
         clockOffsetMs: 0,
+        stampsSentAt: true,
         good: true,
       });
       const raw = [...run.raw, ...Array.from({ length: copies }, () => row)];
@@ -191,24 +214,76 @@ describe("step (ii): counts", () => {
   });
 });
 
-test("step (iii): an event time that is not the client's, only where the client's stood", () => {
-  const run = rightRun();
-  const moved = (clickId: string, timeSource: TimeSource) => {
-    const raw = run.raw.map((row) =>
-      row.clickId === clickId ? { ...row, eventTimeMs: row.eventTimeMs + 1, timeSource } : row,
-    );
+describe("step (iii): time", () => {
+  function changed(run: ReturnType<typeof rightRun>, change: (row: RawRow) => RawRow) {
+    const raw = run.raw.map(change);
     return judge({ ...run, raw, counted: countsOf(raw) });
-  };
-  const wrong = moved("c.1", "client");
-  expect(wrong).toMatchObject({
-    clean: false,
-    lost: 0,
-    double: 0,
-    figures: { wrong_event_time: 1 },
+  }
+  const only = (clickId: string, changes: Partial<RawRow>) => (row: RawRow) =>
+    row.clickId === clickId ? { ...row, ...changes } : row;
+  const stood = (claimedMs: number): Partial<RawRow> => ({
+    eventTimeMs: claimedMs,
+    timeSource: "client",
   });
-  expect(wrong.listed[0]!.what).toContain("c.1: event time 2027-01-15T08:00:00.501Z");
-  expect(moved("c.7", "skew_corrected").clean).toBe(true);
-  expect(moved("c.7", "server").clean).toBe(true);
+
+  test("an event time that is not the client's, only where the client's stood", () => {
+    const run = rightRun();
+    const wrong = changed(run, only("c.1", { eventTimeMs: run.raw[1]!.eventTimeMs + 1 }));
+    expect(wrong).toMatchObject({
+      clean: false,
+      lost: 0,
+      double: 0,
+      figures: { wrong_event_time: 1, wrong_time_source: 0 },
+    });
+    expect(wrong.listed[0]!.what).toContain("c.1: event time 2027-01-15T08:00:00.501Z");
+    for (const i of [7, 24]) {
+      const later = only(`c.${i}`, { eventTimeMs: run.raw[i]!.eventTimeMs + 1 });
+      expect(changed(run, later).clean).toBe(true);
+    }
+  });
+
+  test.for<TimeSource>(["client", "skew_corrected", "server"])(
+    "canary: an edge that stamps every row %s is found out",
+    (timeSource) => {
+      const run = rightRun();
+      const verdict = changed(run, (row) => ({ ...row, timeSource }));
+      expect(verdict.clean).toBe(false);
+      expect(verdict.figures.wrong_time_source).toBe(
+        run.raw.filter((row) => row.timeSource !== timeSource).length,
+      );
+    },
+  );
+
+  test("a good clock that was not let stand, by server time or corrected", () => {
+    for (const timeSource of ["server", "skew_corrected"] as const) {
+      const verdict = changed(rightRun(), only("c.1", { timeSource }));
+      expect(verdict).toMatchObject({ lost: 0, double: 0, figures: { wrong_time_source: 1 } });
+      expect(verdict.listed[0]!.what).toBe(
+        `c.1: time source ${timeSource}, client was due (its clock is 3000 ms off; its longest request took 20 ms)`,
+      );
+    }
+  });
+
+  test("a clock that is far off, or was never told, and was let stand", () => {
+    const run = rightRun();
+    for (const i of [7, 24]) {
+      const verdict = changed(run, only(`c.${i}`, stood(1_800_000_000_000 + i * 500)));
+      expect(verdict.figures).toMatchObject({ wrong_time_source: 1, wrong_event_time: 0 });
+    }
+  });
+
+  test("a request that stalled excuses a correction, of its own clicks only", () => {
+    const corrected = { timeSource: "skew_corrected" } as const;
+    const run = rightRun();
+    run.ledger.attempted(run.ledger.indexOf("c.1"), STALL_MS);
+    expect(changed(run, only("c.1", corrected)).clean).toBe(false);
+    run.ledger.attempted(run.ledger.indexOf("c.1"), STALL_MS + 1);
+    expect(changed(run, only("c.1", corrected)).clean).toBe(true);
+    expect(changed(run, only("c.2", corrected)).figures.wrong_time_source).toBe(1);
+    // Without a clock to correct by there is no excuse.
+    run.ledger.attempted(run.ledger.indexOf("c.24"), STALL_MS + 1);
+    expect(changed(run, only("c.24", corrected)).figures.wrong_time_source).toBe(1);
+  });
 });
 
 test("answers that contradict what was sent are differences too", () => {
@@ -225,12 +300,39 @@ test("answers that contradict what was sent are differences too", () => {
   expect(verdict.clean).toBe(false);
 });
 
-test("the list is capped for each kind, the figures are not", () => {
+test("every difference is kept, and the first of each kind are printed", () => {
   const run = rightRun();
-  const verdict = judge({ ...run, raw: [], counted: [] });
-  expect(verdict.figures.lost_id).toBe(100);
-  expect(verdict.listed).toHaveLength(LISTED_OF_A_KIND_MAX);
-  const text = verdictLines(verdict, run.ledger).join("\n");
-  expect(text).toContain("NO: 100 lost");
-  expect(text).toContain("and 50 more");
+  const raw = run.raw.slice(0, 30).map((row) => ({ ...row, adId: "other" }));
+  const verdict = judge({ ...run, raw, rawCounts: [], counted: [] });
+  expect(verdict.figures).toMatchObject({ wrong_ad: 30, lost_id: 70 });
+  const lines = verdictLines(verdict, run.ledger);
+  expect(lines[0]).toContain("NO: 70 lost, 30 with a wrong ad");
+  const printed = (kind: string) => lines.filter((line) => line.startsWith(`  ${kind}`));
+  expect(printed("lost_id")).toHaveLength(PRINTED_OF_A_KIND_MAX + 1);
+  expect(printed("lost_id").at(-1)).toBe("  lost_id  and 50 more");
+  expect(printed("wrong_ad").at(-1)).toBe("  wrong_ad  and 10 more");
+  expect(firstOfEachKind(verdict)).toHaveLength(2 * PRINTED_OF_A_KIND_MAX);
+  const all = [...differenceLines(verdict)];
+  expect(all).toHaveLength(100);
+  expect(new Set(all).size).toBe(100);
+  expect(all.every((line) => line.endsWith("\n"))).toBe(true);
+});
+
+test("what is kept of a kind has a bound, which the list names and other kinds do not feel", () => {
+  const ledger = new Ledger();
+  const judged = new Judge(ledger);
+  for (let i = 0; i < LISTED_OF_A_KIND_MAX + 5; i++) {
+    judged.rawRow({ clickId: `x${i}`, adId: "ad", eventTimeMs: 0, timeSource: "client" });
+  }
+  judged.countedClicks({ adId: "ad", windowStartSeconds: 0, invalidReason: "", clicks: 9 });
+  const verdict = judged.verdict();
+  expect(verdict.figures).toMatchObject({
+    foreign_id: LISTED_OF_A_KIND_MAX + 5,
+    double_count: 9,
+  });
+  const lines = [...differenceLines(verdict)];
+  expect(lines.slice(-2)).toEqual([
+    "foreign_id  and 5 more, which were counted but not kept\n",
+    "double_count  ad, window 1970-01-01T00:00:00.000Z: 0 in raw, 9 counted\n",
+  ]);
 });

@@ -4,9 +4,12 @@
  *
  * (i) the ids ever answered `accepted` or `duplicate` are exactly the ids in clicks_raw, each once;
  * (ii) those rows' counts per (ad, window, invalid reason) equal `sum(clicks)` in ad_clicks_1m;
- * (iii) where the client's time stood, the event time is the ledger's.
+ * (iii) each click's time comes from the source that its installation's clock calls for, and where the
+ *       client's time stood, the event time is the ledger's.
  */
 import type { TimeSource } from "../../wire/columns.ts";
+import { SMALL_SKEW_MS_MAX } from "../../wire/limits.ts";
+import { FAR_OFF_MS_MIN, SLIGHTLY_OFF_MS_MAX } from "./installations.ts";
 import type { Ledger } from "./ledger.ts";
 
 /** One row of clicks_raw. */
@@ -38,6 +41,8 @@ export type DifferenceKind =
   | "lost_count"
   /** More counted than raw has. */
   | "double_count"
+  /** A good clock did not stand, a bad one did, or one was believed that was never told. */
+  | "wrong_time_source"
   | "wrong_event_time"
   /** The edge answered `accepted` more than once for one id. */
   | "accepted_twice"
@@ -67,14 +72,47 @@ export interface Verdict {
   readonly unansweredButCounted: number;
   /** All differences by kind; zero where there is none. */
   readonly figures: Readonly<Record<DifferenceKind, number>>;
-  /** Ids and keys that differ; a key may differ by many clicks. */
-  readonly differenceCount: number;
-  /** The first differences of each kind. */
+  /** Ids and keys that differ, by kind; a key may differ by many clicks. */
+  readonly differences: Readonly<Record<DifferenceKind, number>>;
+  /** Every difference, of each kind the first LISTED_OF_A_KIND_MAX, in the order of finding. */
   readonly listed: readonly Difference[];
 }
 
-/** Differences of each kind that are listed one by one; the figures have all of them. */
-export const LISTED_OF_A_KIND_MAX = 50;
+/**
+ * Differences of each kind that are kept one by one; the figures have all of them. About 200 bytes
+ * each: 20 MB a kind, so that even several kinds at once are less than the ledger. Of each kind, so
+ * that a flood of one does not hide another.
+ */
+export const LISTED_OF_A_KIND_MAX = 100_000;
+
+/**
+ * A click whose request took longer may be corrected in good faith: the edge sees a skew of up to the
+ * clock's error and the time that the request was under way. Up to 7 s it cannot pass the edge's
+ * tolerance with the clocks we call good; 2 s less, because a request that was cut off may be read a
+ * little after its end.
+ */
+export const STALL_MS = 5_000;
+if (STALL_MS + SLIGHTLY_OFF_MS_MAX >= SMALL_SKEW_MS_MAX) {
+  throw new Error("without a stall, a good clock must stay within the edge's tolerance");
+}
+
+const KINDS: readonly DifferenceKind[] = [
+  "lost_id",
+  "double_id",
+  "foreign_id",
+  "wrong_ad",
+  "lost_count",
+  "double_count",
+  "wrong_time_source",
+  "wrong_event_time",
+  "accepted_twice",
+  "good_rejected",
+  "broken_accepted",
+];
+
+function zeroOfEachKind(): Record<DifferenceKind, number> {
+  return Object.fromEntries(KINDS.map((kind) => [kind, 0])) as Record<DifferenceKind, number>;
+}
 
 interface KeyPair {
   raw: number;
@@ -86,26 +124,14 @@ export class Judge {
   /** Rows in raw by ledger index; more than 255 copies of one id stay 255 in the list, not in the sum. */
   private readonly rowsOfId: Uint8Array;
   private readonly keys = new Map<string, KeyPair>();
-  private readonly figures: Record<DifferenceKind, number> = {
-    lost_id: 0,
-    double_id: 0,
-    foreign_id: 0,
-    wrong_ad: 0,
-    lost_count: 0,
-    double_count: 0,
-    wrong_event_time: 0,
-    accepted_twice: 0,
-    good_rejected: 0,
-    broken_accepted: 0,
-  };
+  private readonly figures = zeroOfEachKind();
+  private readonly differences = zeroOfEachKind();
   private readonly listed: Difference[] = [];
   private readonly byTimeSource: Record<TimeSource, number> = {
     client: 0,
     skew_corrected: 0,
     server: 0,
   };
-  private readonly listedByKind = new Map<DifferenceKind, number>();
-  private differenceCount = 0;
   private rawRows = 0;
   private counted = 0;
 
@@ -136,12 +162,20 @@ export class Judge {
     if (row.adId !== adId) {
       this.differ("wrong_ad", 1, `${row.clickId}: ad ${row.adId} in raw, ${adId} was clicked`);
     }
+    const source = expectedSource(this.ledger, index);
+    if (source !== null && row.timeSource !== source) {
+      this.differ(
+        "wrong_time_source",
+        1,
+        `${row.clickId}: time source ${row.timeSource}, ${source} was due (${clockText(this.ledger, index)})`,
+      );
+    }
     const claimedMs = this.ledger.claimedMsOf(index);
     if (row.timeSource === "client" && row.eventTimeMs !== claimedMs) {
       this.differ(
         "wrong_event_time",
         1,
-        `${row.clickId}: event time ${iso(row.eventTimeMs)}, the client's was ${iso(claimedMs)} (its clock is ${this.ledger.clockOffsetMsOf(index)} ms off)`,
+        `${row.clickId}: event time ${iso(row.eventTimeMs)}, the client's was ${iso(claimedMs)} (${clockText(this.ledger, index)})`,
       );
     }
   }
@@ -194,7 +228,7 @@ export class Judge {
       rowsByTimeSource: this.byTimeSource,
       unansweredButCounted,
       figures: f,
-      differenceCount: this.differenceCount,
+      differences: this.differences,
       listed: this.listed,
     };
   }
@@ -211,12 +245,24 @@ export class Judge {
 
   private differ(kind: DifferenceKind, size: number, what: string): void {
     this.figures[kind] += size;
-    this.differenceCount++;
-    const listedOfKind = this.listedByKind.get(kind) ?? 0;
-    if (listedOfKind >= LISTED_OF_A_KIND_MAX) return;
-    this.listedByKind.set(kind, listedOfKind + 1);
-    this.listed.push({ kind, what });
+    if (++this.differences[kind] <= LISTED_OF_A_KIND_MAX) this.listed.push({ kind, what });
   }
+}
+
+/** The source that the edge's time policy owes a click; null where a stalled request leaves it open. */
+function expectedSource(ledger: Ledger, index: number): TimeSource | null {
+  if (!ledger.stampsSentAt(index)) return "server";
+  if (ledger.attemptMsMaxOf(index) > STALL_MS) return null;
+  const errorMs = Math.abs(ledger.clockOffsetMsOf(index));
+  if (errorMs <= SLIGHTLY_OFF_MS_MAX) return "client";
+  return errorMs >= FAR_OFF_MS_MIN ? "skew_corrected" : null;
+}
+
+function clockText(ledger: Ledger, index: number): string {
+  return (
+    `its clock is ${ledger.clockOffsetMsOf(index)} ms off${ledger.stampsSentAt(index) ? "" : ", and not told"}; ` +
+    `its longest request took ${ledger.attemptMsMaxOf(index)} ms`
+  );
 }
 
 function keyText(key: string): string {
