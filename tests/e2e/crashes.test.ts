@@ -179,6 +179,34 @@ describe("the aggregator is killed", () => {
   });
 });
 
+describe("the aggregator is doubled", () => {
+  test("and both are paused in turn: one wins each step, and nothing is inserted twice", async () => {
+    t = await startTestStack("doubled", QUICK);
+    const first = t.stack.processes.aggregator;
+    const second = t.anotherAggregator();
+    const gone = new Promise((resolve) => second.once("exit", resolve));
+    try {
+      const run = traffic(14, "doubled");
+      await sleep(4_000);
+      process.kill(first.pid, "SIGSTOP");
+      await sleep(4_000);
+      // It wakes with work in hand that the other has done meanwhile.
+      process.kill(first.pid, "SIGCONT");
+      await sleep(1_000);
+      second.kill("SIGSTOP");
+      await sleep(3_000);
+      second.kill("SIGCONT");
+      await run.done;
+      expect(clean(await t.verdict(run.ledger))).toEqual(CLEAN);
+      expect(second.exitCode).toBeNull();
+      expect(await t.select("SELECT * FROM repairs")).toEqual([]);
+    } finally {
+      second.kill("SIGKILL");
+      await gone;
+    }
+  });
+});
+
 describe("NATS and ClickHouse go away and come back", () => {
   test("clicks are still accepted, and arrive later", async () => {
     t = await startTestStack("away", QUICK);

@@ -1,7 +1,12 @@
 /** A fresh stack for one test file, traffic through it, and the verdict over its tables. */
+import type { ChildProcess } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { createClient } from "@clickhouse/client";
 import type { ClickHouseClient } from "@clickhouse/client";
+import { spawnChild } from "../../infra/stack/children.ts";
+import { inheritedEnvironment } from "../../infra/stack/config.ts";
 import { readStackOptions, startStack } from "../../infra/stack/stack.ts";
 import type { Stack, StackOptions } from "../../infra/stack/stack.ts";
 import type { Ledger } from "../traffic/ledger.ts";
@@ -19,6 +24,8 @@ export interface TestStack {
    * @throws where even a clean verdict would prove nothing: no click accepted, or some unanswered
    */
   verdict(ledger: Ledger): Promise<Verdict>;
+  /** Starts another aggregator beside the stack's, with the same settings; the caller ends it. */
+  anotherAggregator(): ChildProcess;
   /** Rows of a query as objects. */
   select<Row>(query: string): Promise<Row[]>;
   stop(): Promise<void>;
@@ -53,6 +60,28 @@ export async function startTestStack(
       const nothing = provesNothing(ledger.counts());
       if (nothing !== null) throw new Error(`this run proves nothing: ${nothing}`);
       return settledVerdict({ client, ledger, windowSeconds });
+    },
+    anotherAggregator() {
+      const logDescriptor = openSync(join(options.stateDirectory, "logs/aggregator-2.log"), "a");
+      try {
+        return spawnChild({
+          command: process.execPath,
+          arguments: [fileURLToPath(new URL("../../aggregator/main.ts", import.meta.url))],
+          environment: {
+            ...inheritedEnvironment(),
+            NATS_URL: stack.urls.nats,
+            CLICKHOUSE_URL: stack.urls.clickhouse,
+            CLICKHOUSE_DATABASE: options.database,
+            PARTITIONS: String(options.partitions),
+            WINDOW_SECONDS: String(windowSeconds),
+            ...options.aggregatorEnvironment,
+          },
+          workingDirectory: options.stateDirectory,
+          logDescriptor,
+        });
+      } finally {
+        closeSync(logDescriptor);
+      }
     },
     async select<Row>(query: string) {
       const answer = await client.query({ query, format: "JSONEachRow" });
