@@ -13,8 +13,8 @@ const DEFAULTS = { rate: 1_000, seconds: 60, ads: 1_000 };
 
 const flags = withTrafficFlags(new Command("demo"), DEFAULTS)
   .description(
-    "Starts edge, NATS, aggregator and ClickHouse with a fresh state, posts clicks over real HTTP\n" +
-      "(resends, lost answers, wrong clocks, late and malformed clicks included) and compares every\n" +
+    "Starts edge, NATS, aggregator and ClickHouse with a fresh state, posts clicks over real HTTP " +
+      "(resends, lost answers, wrong clocks, late and malformed clicks included) and compares every " +
       "count with what was sent. Exit code 0 only if every count is right.",
   )
   .parse()
