@@ -1,6 +1,6 @@
 /** The aggregator's configuration: parsed once from the environment, every problem in one message. */
 import { PARTITIONS_MAX } from "../wire/limits.ts";
-import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN } from "./limits.ts";
+import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, STREAM_STORE_BYTES_MIN } from "./limits.ts";
 
 export interface AggregatorConfig {
   readonly natsUrl: string;
@@ -77,7 +77,7 @@ export function parseConfig(
     streamStoreBytes: whole(
       "STREAM_STORE_BYTES",
       DEFAULT_STORE_BYTES,
-      100_000_000,
+      STREAM_STORE_BYTES_MIN,
       Number.MAX_SAFE_INTEGER,
     ),
     streamReplicas: whole("STREAM_REPLICAS", 1, 1, 5),

@@ -20,6 +20,12 @@ export const SINK_BATCH_UNITS_MAX = 2_000;
 export const SINK_LINGER_MS = 1_000;
 
 /**
+ * Units that are older when their turn comes are in doubt: far longer than a batch takes in good times,
+ * far shorter than the 10,000 inserts for which tables remember tokens.
+ */
+export const SINK_DOUBT_AGE_MS = 10_000;
+
+/**
  * Rows that ClickHouse may squash into one block, so that one insert is one part: the most rows
  * that SINK_BATCH_BYTES_MAX can hold (rejected and result rows are 40 bytes at least).
  */
@@ -28,6 +34,9 @@ export const INSERT_ROWS_MAX = Math.ceil(SINK_BATCH_BYTES_MAX / 40);
 /** Waits between failed attempts against NATS or ClickHouse: doubled from the first to the last. */
 export const RETRY_MS_MIN = 200;
 export const RETRY_MS_MAX = 10_000;
+
+/** Epochs of one shard that a partition tells apart: the current and the one before, as BLOCK_ORIGIN_BYTES_MAX has room for. */
+export const EPOCHS_PER_SHARD_MAX = 2;
 
 /** One JetStream acknowledgement. */
 export const PUBLISH_MS_MAX = 5_000;
@@ -78,4 +87,9 @@ export const DUPLICATE_WINDOW_MS = 120_000;
 
 const shares = Object.values(STREAM_SHARE).reduce((sum, share) => sum + share, 0);
 if (shares > 0.8 + 1e-9) throw new Error(`streams share ${shares} of the store`);
+/** The smallest of them must hold two batches, or a batch that fills it could not be ended by a later message. */
+export const STREAM_STORE_BYTES_MIN = Math.ceil(
+  (2 * SINK_BATCH_BYTES_MAX) / STREAM_SHARE.CLICKS_REJECTED,
+);
+
 if (CHUNK_BYTES_MIN > CHUNK_BYTES_MAX) throw new Error("a result row must fit a chunk");

@@ -1,9 +1,8 @@
 /** The edge's route table. */
 import { Hono } from "hono";
 import type { Context } from "hono";
-import { isProblem } from "./click/parse-envelope.ts";
+import { isProblem, parseEnvelope } from "./click/parse-envelope.ts";
 import type { Problem } from "./click/parse-envelope.ts";
-import { parseEnvelope } from "./click/parse-envelope.ts";
 import { readBody } from "./click/read-body.ts";
 import { edgeConfig } from "./config.ts";
 import type { Env } from "./config.ts";

@@ -19,7 +19,10 @@ export interface EdgeConfig {
   readonly journalKeepMs: number;
   readonly journalBytesMax: number;
   readonly natsUrl: string;
-  /** Event times before it are `too_old` after a change of SHARDS; 0 for none. */
+  /**
+   * Event times before it are `too_old` after a change of SHARDS: a time after the last instance with
+   * the old number is gone. 0 for none.
+   */
   readonly acceptSinceMs: number;
   /** Where a shard stops and reports to `failpointUrl`, for crash tests on the local platform; else empty. */
   readonly failpoint: string;

@@ -19,8 +19,8 @@ export const REJECTED_JOURNAL_BYTES_MAX = 64 * 1024 ** 2;
 export const DEDUP_BUCKET_MS = 3_600_000;
 
 /**
- * Ids in memory of one shard; beyond, its oldest bucket is dropped, and clicks are `unavailable` when
- * there is only one. A set takes 11 to 21 bytes per id (fingerprint-set.ts), and half as much again
+ * Ids in memory of one shard; beyond, its oldest bucket is dropped, and clicks are `unavailable` until
+ * one may be: the bucket of the current hour must stay. A set takes 11 to 21 bytes per id (fingerprint-set.ts), and half as much again
  * while it grows: 96 MB at most, in an isolate of 128 MB. 64 shards take 2,800,000 ids each in an hour
  * at the peak of 50,000 clicks/s.
  */

@@ -44,7 +44,7 @@ export const setAsideSubject = (stream: StreamName) => `set_aside.${stream}`;
  * A message id: subject, producer, number, hash. The same bytes always get the same id, so
  * publishing again inside the broker's duplicate window changes nothing.
  *
- * @param number a flush (`17`), an emission's chunk (`17.2`) or a settings hash
+ * @param number a flush (`17`) or an emission's chunk (`17.2`)
  */
 export function messageId(
   subject: string,

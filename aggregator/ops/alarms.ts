@@ -13,6 +13,8 @@ import type { Log } from "./log.ts";
 export interface Alarms {
   /** Never waits and never fails. */
   raise(noticedBy: string, alarm: Alarm): void;
+  /** Resolves when everything raised so far is on the list, or we are asked to stop. */
+  settled(): Promise<void>;
 }
 
 export interface AlarmParts {
@@ -25,11 +27,9 @@ export interface AlarmParts {
 
 export function createAlarms({ log, signal, nowMs, insert }: AlarmParts): Alarms {
   const waiting: { readonly row: Uint8Array; readonly token: string }[] = [];
-  let sending = false;
+  let sending: Promise<void> | null = null;
 
   async function send(): Promise<void> {
-    if (sending) return;
-    sending = true;
     for (let next = waiting[0]; next !== undefined && !signal.aborted; next = waiting[0]) {
       try {
         await insert(next.row, next.token);
@@ -39,7 +39,7 @@ export function createAlarms({ log, signal, nowMs, insert }: AlarmParts): Alarms
         await sleep(ALARM_RETRY_MS, undefined, { signal }).catch(() => undefined);
       }
     }
-    sending = false;
+    sending = null;
   }
 
   return {
@@ -60,7 +60,10 @@ export function createAlarms({ log, signal, nowMs, insert }: AlarmParts): Alarms
         .update(JSON.stringify([noticedBy, alarm]))
         .digest("hex");
       waiting.push({ row: written(c), token });
-      void send();
+      sending ??= send();
+    },
+    async settled() {
+      await sending;
     },
   };
 }

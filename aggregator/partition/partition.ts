@@ -48,16 +48,17 @@ export async function runPartition(parts: PartitionParts): Promise<void> {
   const subject = partialSubject(partitions, partition);
   const state = newPartition(partitions, partition, parts.kernel);
   const publisher = new EmissionPublisher(parts);
-  let settingsPublished = false;
+  let caughtUp = false;
   // There are no snapshots yet: a start replays the whole subject, and skips the emissions that are there.
   for await (const message of readStream(parts, STREAM.partial, subject, 1)) {
     const block = await readBlock(parts, message);
     for (const effect of step(state, { ...message, block })) {
       await carryOut(parts, publisher, message, effect);
     }
-    if (message.pending === 0 && !settingsPublished && differs(state.settings, parts.settings)) {
-      await publishSettings(parts, subject);
-      settingsPublished = true;
+    if (message.pending === 0 && !caughtUp) {
+      // Once per process: an old instance must not take back what a new one has published since.
+      caughtUp = true;
+      if (differs(state.settings, parts.settings)) await publishSettings(parts, subject);
     }
   }
   log.info(

@@ -10,7 +10,7 @@ import { shardProducer } from "../../wire/subjects.ts";
 import type { Alarm } from "../alarm.ts";
 import { OUT_OF_MEMORY_REASON } from "../../wasm/kernel.ts";
 import type { Kernel } from "../../wasm/kernel.ts";
-import { CHUNK_BYTES_MAX } from "../limits.ts";
+import { CHUNK_BYTES_MAX, EPOCHS_PER_SHARD_MAX } from "../limits.ts";
 import { makeEmission } from "./emission.ts";
 import type { Emission } from "./emission.ts";
 
@@ -219,6 +219,7 @@ function ingest(
     );
   }
   state.clicksHeld += outcome.clicks;
+  if (last === undefined) forgetOldEpochs(state, origin.shard);
   state.producers.set(key, {
     shard: origin.shard,
     epoch: origin.epoch,
@@ -244,6 +245,14 @@ function ingest(
     );
   }
   return effects;
+}
+
+/** A shard that gets new storage again and again leaves its last epochs only: emissions name them all. */
+function forgetOldEpochs(state: PartitionState, shard: number): void {
+  const known = [...state.producers].filter(([, producer]) => producer.shard === shard);
+  // In order of their first flush; the new one makes them EPOCHS_PER_SHARD_MAX.
+  const tooMany = known.length - (EPOCHS_PER_SHARD_MAX - 1);
+  for (const [key] of known.slice(0, Math.max(0, tooMany))) state.producers.delete(key);
 }
 
 function alarmOf(message: StepMessage, alarm: string, detail: string): Effect {

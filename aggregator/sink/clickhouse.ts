@@ -16,8 +16,6 @@ export interface Inserter {
 }
 
 export interface Database extends Inserter {
-  /** A statement without rows in either direction. */
-  command(statement: string, parameters: Readonly<Record<string, unknown>>): Promise<void>;
   /** Rows as objects; parameters are bound by the server. */
   select<Row>(query: string, parameters?: Readonly<Record<string, unknown>>): Promise<Row[]>;
 }
@@ -53,13 +51,6 @@ export function createDatabase(client: ClickHouseClient): Database {
       });
       // The insert has ended when its (empty) answer has.
       for await (const _ of stream) void _;
-    },
-    async command(statement, parameters) {
-      await client.command({
-        query: statement,
-        query_params: { ...parameters },
-        clickhouse_settings: { ...INSERT_SETTINGS, insert_deduplicate: 0 },
-      });
     },
     async select<Row>(query: string, parameters: Readonly<Record<string, unknown>> = {}) {
       const result = await client.query({

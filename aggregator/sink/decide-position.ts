@@ -30,9 +30,8 @@ export function decidePosition(stored: StoredPosition | null, stream: StreamFact
       lost: `position ${stored.sequence} is beyond the stream's end ${stream.lastSequence}`,
     };
   }
-  if (stream.there === null) {
-    return { sequence: 1, lost: `nothing stands at position ${stored.sequence}` };
-  }
+  // Our own trimmer took it: its subject has a newer message, and an idle one keeps the stream's start low.
+  if (stream.there === null) return { sequence: stored.sequence + 1, lost: null };
   if (stream.there.id !== stored.messageId || stream.there.brokerTimeMs !== stored.timeMs) {
     return {
       sequence: 1,

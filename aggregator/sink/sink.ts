@@ -2,7 +2,7 @@
  * The shell of one sink: reads a stream from its verified position, inserts units into their table,
  * then their ledger rows. The ledger is the position: it is written after the effect it guards.
  *
- * In doubt (what was in the stream at the start, failed or unanswered inserts, repeats) table and
+ * In doubt (what was in the stream at the start, what is old, failed or unanswered inserts, repeats) table and
  * ledger are asked which units they have, because a deduplication token may be remembered whose rows
  * did not survive, and the other way round.
  */
@@ -14,6 +14,7 @@ import { hashText } from "../../wire/hash.ts";
 import {
   SINK_BATCH_BYTES_MAX,
   SINK_BATCH_UNITS_MAX,
+  SINK_DOUBT_AGE_MS,
   SINK_LINGER_MS,
   TOKENS_LOST_MAX,
 } from "../limits.ts";
@@ -43,6 +44,8 @@ export interface SinkParts {
   readonly alarms: Alarms;
   readonly log: Log;
   readonly signal: AbortSignal;
+  /** Milliseconds since 1970. */
+  nowMs(): number;
   /** Stops there in crash tests; does nothing otherwise. */
   reached(point: "before_ledger"): void;
 }
@@ -82,12 +85,34 @@ class Sink {
     this.#parts = parts;
   }
 
+  /** Attaches again after a gap: only the ledger says where a batch of everybody's begins. */
   async run(): Promise<void> {
-    const { kind, signal, log, trimmer } = this.#parts;
-    const from = await this.#retried("attach", () => this.#attach());
-    log.info({ sink: kind.name, from: from.sequence }, "sink reads");
+    const { kind, signal, log } = this.#parts;
+    while (!signal.aborted) {
+      const from = await this.#retried("attach", () => this.#attach());
+      log.info({ sink: kind.name, from: from.sequence }, "sink reads");
+      await this.#readFrom(from.sequence);
+    }
+    log.info({ sink: kind.name }, "sink stopped");
+  }
+
+  /**
+   * Reads until it is asked to stop, or finds that messages it had not read yet are gone: another
+   * instance was ahead and has trimmed behind itself. What waits then is read again, or was inserted.
+   */
+  async #readFrom(fromSequence: number): Promise<void> {
+    const { kind, log, trimmer } = this.#parts;
     const waiting: Waiting[] = [];
-    for await (const message of readStream(this.#parts, kind.stream, undefined, from.sequence)) {
+    let last: number | null = null;
+    for await (const message of readStream(this.#parts, kind.stream, undefined, fromSequence)) {
+      if (last !== null && message.sequence !== last + 1) {
+        log.warn(
+          { sink: kind.name, last, next: message.sequence },
+          "a gap in the stream: attaching again",
+        );
+        return;
+      }
+      last = message.sequence;
       const read = await this.#read(message);
       if (read !== null) waiting.push(read);
       const count = planBatch(waiting, BATCH_LIMITS);
@@ -96,17 +121,13 @@ class Sink {
       if (waiting.length === 0) trimmer.safeThrough(message.sequence, message.brokerTimeMs);
       else trimmer.safeThrough(waiting[0]!.sequence - 1, waiting[0]!.brokerTimeMs);
     }
-    // Asked to stop: what waits is read again by the next start.
-    log.info({ sink: kind.name, waiting: waiting.length }, "sink stopped");
-    if (!signal.aborted) throw new Error(`${kind.name}: the stream ended by itself`);
   }
 
   /** Reads the ledger, and checks its position against the stream. */
   async #attach(): Promise<ReadFrom> {
     const { kind, database, manager, alarms } = this.#parts;
-    const { created, state } = await manager.streams.info(kind.stream);
+    const { created } = await manager.streams.info(kind.stream);
     this.#streamCreated = created;
-    this.#doubtThrough = state.last_seq;
     const [stored] = await database.select<{ sequence: string; message_id: string; time: string }>(
       kind.positionQuery,
       { stream_created: created },
@@ -119,6 +140,9 @@ class Sink {
         complete: row.complete === 1,
       });
     }
+    // After the ledger: another instance may go on writing it meanwhile.
+    const { state } = await manager.streams.info(kind.stream);
+    this.#doubtThrough = state.last_seq;
     if (stored === undefined) {
       if (this.#reached.size > 0) {
         const detail = `the ledger knows ${this.#reached.size} producers and nothing of the stream created ${created}`;
@@ -211,7 +235,9 @@ class Sink {
   async #take(units: readonly Unit[]): Promise<void> {
     const first = units[0];
     if (first === undefined) return;
-    const doubt = first.message.sequence <= this.#doubtThrough;
+    // What is old has been here for another instance to insert, and its token may be forgotten.
+    const ageMs = this.#parts.nowMs() - units.at(-1)!.message.brokerTimeMs;
+    const doubt = first.message.sequence <= this.#doubtThrough || ageMs > SINK_DOUBT_AGE_MS;
     this.#attemptFailed = false;
     await this.#retried("insert", async () => {
       try {
@@ -225,7 +251,7 @@ class Sink {
 
   /** Rows first, then the ledger. */
   async #insert(units: readonly Unit[], doubt: boolean): Promise<void> {
-    const { kind, database } = this.#parts;
+    const { kind } = this.#parts;
     const withRows = units.filter((u) => u.rows > 0);
     await this.#insertWhole(
       kind.table,
@@ -234,10 +260,8 @@ class Sink {
       doubt,
       (asked) => this.#missing(asked),
     );
-    if (doubt && withRows.length > 0) {
-      for (const statement of kind.settleStatements)
-        await database.command(statement, range(withRows));
-    }
+    // Behind the ledger row nobody reads these units again: what they were alarmed about must be on the list.
+    await this.#parts.alarms.settled();
     this.#parts.reached("before_ledger");
     await this.#insertWhole(
       kind.ledger,

@@ -52,8 +52,6 @@ export interface SinkKind {
   readonly presentQuery: string;
   /** Which units of {from}–{to} and {keys} the ledger holds: key, message_id. */
   readonly ledgerQuery: string;
-  /** What has to be put right after an insert in doubt, for units of {days} and {from}–{to}. */
-  readonly settleStatements: readonly string[];
 }
 
 function flushUnit(
@@ -171,7 +169,6 @@ function flushSink(
     ledgerQuery: `
       SELECT ${keySql} AS key, message_id FROM flushes
       WHERE chain = '${chain}' AND flush BETWEEN {from:UInt64} AND {to:UInt64} AND key IN {keys:Array(String)}`,
-    settleStatements: [],
   };
 }
 
@@ -212,37 +209,7 @@ export const RESULT_SINK: SinkKind = {
   ledgerQuery: `
     SELECT ${RESULT_KEY_SQL} AS key, message_id FROM emissions
     WHERE emission BETWEEN {from:UInt64} AND {to:UInt64} AND key IN {keys:Array(String)}`,
-  settleStatements: [
-    settleRollup("ad_clicks_1h", "hour", "toStartOfHour(window_start)"),
-    settleRollup("ad_clicks_1d", "day", "toDate(window_start)"),
-  ],
 };
-
-/**
- * A rollup's part is written beside its source's, not with it: a server that is killed between the two
- * leaves them apart for ever. This adds the difference over the periods that the units in doubt touch;
- * where there is none it inserts nothing.
- */
-function settleRollup(
-  table: "ad_clicks_1h" | "ad_clicks_1d",
-  period: string,
-  periodSql: string,
-): string {
-  const keys = "ad_id, country, device, invalid_reason, origin, emitted_month";
-  const touched = `
-      SELECT ${periodSql} FROM ad_clicks_1m
-      WHERE emitted_on IN {days:Array(Date)} AND emission BETWEEN {from:UInt64} AND {to:UInt64}`;
-  return `
-    INSERT INTO ${table} (${period}, ${keys}, clicks)
-    SELECT ${period}, ${keys}, sum(signed) AS clicks FROM (
-      SELECT ${periodSql} AS ${period}, ad_id, country, device, invalid_reason, origin,
-        toStartOfMonth(emitted_on) AS emitted_month, clicks AS signed
-      FROM ad_clicks_1m WHERE ${periodSql} IN (${touched})
-      UNION ALL
-      SELECT ${period}, ${keys}, -clicks AS signed FROM ${table} WHERE ${period} IN (${touched})
-    )
-    GROUP BY ${period}, ${keys} HAVING clicks != 0`;
-}
 
 /** Deduplication token of an insert: its units and their row counts, never where they stand in a stream. */
 export function tokenText(units: readonly Unit[]): string {

@@ -74,11 +74,24 @@ export class NatsPublisher implements Publisher {
     });
     const connection = this.#connection;
     try {
-      return await work(await connection);
+      return await work(await within(connection, CONNECT_MS_MAX + 1_000));
     } catch (error) {
       if (!(error instanceof JetStreamApiError) && this.#connection === connection) this.close();
       throw new PublishFailure(error);
     }
+  }
+}
+
+/** The client's own limit waits for the socket to close, and a peer that hangs never closes it. */
+async function within<T>(promise: Promise<T>, ms: number): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no connection within ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    if (timer !== null) clearTimeout(timer);
   }
 }
 

@@ -56,7 +56,7 @@ export class DedupIndex {
 
   /**
    * The newest bucket that has to go: it ended before the horizon, or there is no room for
-   * `idCount` more. Null when none has to. The newest bucket of all is never dropped for room.
+   * `idCount` more. Null when none has to, or when its limit would refuse clicks of this moment.
    */
   bucketToDrop(nowMs: number, idCount: number): number | null {
     const expired = this.#buckets.find(
@@ -64,8 +64,8 @@ export class DedupIndex {
     );
     if (expired !== undefined) return expired.bucket;
     const oldest = this.#buckets.at(-1);
-    if (this.size + idCount <= this.#idsMax || oldest === undefined || this.#buckets.length === 1)
-      return null;
+    if (oldest === undefined || this.size + idCount <= this.#idsMax) return null;
+    if (limitAfterDropping(oldest.bucket) > nowMs) return null;
     return oldest.bucket;
   }
 

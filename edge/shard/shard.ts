@@ -143,7 +143,7 @@ export class ClickShard extends DurableObject<Env> {
     const since = this.#config.acceptSinceMs;
     if (known !== null && since <= (this.#storage.number("accept_since_ms") ?? 0)) {
       throw new Error(
-        `SHARDS changed from ${known} to ${batch.shards}: set ACCEPT_SINCE to the time of the change`,
+        `SHARDS changed from ${known} to ${batch.shards}: set ACCEPT_SINCE to a time after the last old instance is gone`,
       );
     }
     this.#storage.setNumber("shards", batch.shards);
@@ -253,6 +253,8 @@ export class ClickShard extends DurableObject<Env> {
     if (pieces.length === 0) return;
     const loop = this.#loops[chain];
     for (const { row } of pieces) loop.unflushedBytes += row.length;
+    // The running round looks for more when it ends, after its own pause if it fails.
+    if (loop.busy) return;
     if (loop.unflushedBytes >= FLUSH_BYTES && loop.failures === 0)
       this.ctx.waitUntil(this.#flush(chain));
     else this.#flushSoon(chain);

@@ -1,4 +1,5 @@
 /** Processes killed at named points of the way of one click: nothing lost, nothing doubled, the same bytes again. */
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,6 +10,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { decodeBlock, isFault } from "../../wire/block.ts";
 import type { ResultOrigin } from "../../wire/block.ts";
 import { STREAM } from "../../wire/subjects.ts";
+import { TRIM_INTERVAL_MS } from "../../aggregator/limits.ts";
 import { CLEAN, clean, startTestStack } from "../helpers/test-stack.ts";
 import type { TestStack } from "../helpers/test-stack.ts";
 import { startTraffic } from "../traffic/traffic.ts";
@@ -181,15 +183,19 @@ describe("the aggregator is killed", () => {
 
 describe("the aggregator is doubled", () => {
   test("and both are paused in turn: one wins each step, and nothing is inserted twice", async () => {
-    t = await startTestStack("doubled", QUICK);
+    // Nothing is kept for replay: what the one has inserted is trimmed while the other sleeps.
+    t = await startTestStack("doubled", {
+      ...QUICK,
+      aggregatorEnvironment: { ...QUICK.aggregatorEnvironment, STREAM_KEEP_MS: "0" },
+    });
     const first = t.stack.processes.aggregator;
     const second = t.anotherAggregator();
     const gone = new Promise((resolve) => second.once("exit", resolve));
     try {
-      const run = traffic(14, "doubled");
+      const run = traffic(24, "doubled");
       await sleep(4_000);
       process.kill(first.pid, "SIGSTOP");
-      await sleep(4_000);
+      await sleep(TRIM_INTERVAL_MS + 3_000);
       // It wakes with work in hand that the other has done meanwhile.
       process.kill(first.pid, "SIGCONT");
       await sleep(1_000);
@@ -199,6 +205,7 @@ describe("the aggregator is doubled", () => {
       await run.done;
       expect(clean(await t.verdict(run.ledger))).toEqual(CLEAN);
       expect(second.exitCode).toBeNull();
+      expect(readFileSync(first.logFile, "utf8")).toContain("a gap in the stream");
       expect(await t.select("SELECT * FROM repairs")).toEqual([]);
     } finally {
       second.kill("SIGKILL");

@@ -35,18 +35,14 @@ afterAll(() => t?.stop());
 
 const command = (query: string) =>
   t.client.command({ query, clickhouse_settings: { mutations_sync: "2" } });
-const sums = (table: string) =>
-  t.select(`SELECT ad_id, toInt64(sum(clicks)) AS n FROM ${table} GROUP BY ad_id ORDER BY ad_id`);
 const ledger = (table: string, key: string) =>
   t.select(`SELECT ${key}, message_id FROM ${table} ORDER BY ${key}`);
 
-test("a rollup that lost its part, and a ledger that lost its rows, are made whole from what the table has", async () => {
+test("a ledger that lost its rows is made whole from what the table has, and the table is left as it is", async () => {
   const { aggregator } = t.stack.processes;
   await aggregator.stop();
   const flushes = await ledger("flushes", "chain, shard, epoch, flush");
   const emissions = await ledger("emissions", "partition, emission, chunk");
-  await command("ALTER TABLE ad_clicks_1h DELETE WHERE ad_id < 'ad-000050'");
-  await command("TRUNCATE TABLE ad_clicks_1d");
   await command("TRUNCATE TABLE emissions");
   await command("TRUNCATE TABLE flushes");
   await aggregator.restart();
@@ -56,8 +52,6 @@ test("a rollup that lost its part, and a ledger that lost its rows, are made who
       expect(
         (await ledger("emissions", "partition, emission, chunk")).slice(0, emissions.length),
       ).toHaveLength(emissions.length);
-      expect(await sums("ad_clicks_1h")).toEqual(await sums("ad_clicks_1m"));
-      expect(await sums("ad_clicks_1d")).toEqual(await sums("ad_clicks_1m"));
     },
     { timeout: SETTLED_MS_MAX, interval: 500 },
   );
