@@ -35,7 +35,7 @@ export const INSERT_ROWS_MAX = Math.ceil(SINK_BATCH_BYTES_MAX / 40);
 export const RETRY_MS_MIN = 200;
 export const RETRY_MS_MAX = 10_000;
 
-/** Epochs of one shard that a partition tells apart: the current and the one before, as BLOCK_ORIGIN_BYTES_MAX has room for. */
+/** Epochs of one shard that an emission names: the current and the one before, as BLOCK_ORIGIN_BYTES_MAX has room for. */
 export const EPOCHS_PER_SHARD_MAX = 2;
 
 /** One JetStream acknowledgement. */

@@ -11,7 +11,7 @@ import { createLog } from "./ops/log.ts";
 import { openSubject, runPartition } from "./partition/partition.ts";
 import { STEP_VERSION } from "./partition/step.ts";
 import { runTicker } from "./partition/ticker.ts";
-import { createDatabase } from "./sink/clickhouse.ts";
+import { createDatabase, isClickHouseFailure } from "./sink/clickhouse.ts";
 import { runSink } from "./sink/sink.ts";
 import { Trimmer } from "./sink/trimmer.ts";
 import { RAW_SINK, REJECTED_SINK, RESULT_SINK } from "./sink/unit.ts";
@@ -55,6 +55,7 @@ const alarms = createAlarms({
   signal,
   nowMs,
   insert: (row, token) => database.insert("repairs", [row], token),
+  isPassing: isClickHouseFailure,
 });
 const shared = { js, manager, alarms, log, signal, reached, nowMs };
 

@@ -13,7 +13,7 @@ import type { Log } from "./log.ts";
 export interface Alarms {
   /** Never waits and never fails. */
   raise(noticedBy: string, alarm: Alarm): void;
-  /** Resolves when everything raised so far is on the list, or we are asked to stop. */
+  /** Resolves when everything raised so far is on the list (but for what exceeded it), or when we are asked to stop. */
   settled(): Promise<void>;
 }
 
@@ -23,9 +23,11 @@ export interface AlarmParts {
   readonly nowMs: () => number;
   /** One row for `repairs`; the token makes the same alarm, raised again by a replay, one row. */
   readonly insert: (row: Uint8Array, token: string) => Promise<void>;
+  /** Tells a failure of the outside from one that no later attempt would mend. */
+  readonly isPassing: (error: unknown) => boolean;
 }
 
-export function createAlarms({ log, signal, nowMs, insert }: AlarmParts): Alarms {
+export function createAlarms({ log, signal, nowMs, insert, isPassing }: AlarmParts): Alarms {
   const waiting: { readonly row: Uint8Array; readonly token: string }[] = [];
   let sending: Promise<void> | null = null;
 
@@ -35,6 +37,7 @@ export function createAlarms({ log, signal, nowMs, insert }: AlarmParts): Alarms
         await insert(next.row, next.token);
         waiting.shift();
       } catch (error) {
+        if (!isPassing(error)) throw error;
         log.warn({ error: String(error), waiting: waiting.length }, "repair list is away");
         await sleep(ALARM_RETRY_MS, undefined, { signal }).catch(() => undefined);
       }
@@ -60,7 +63,10 @@ export function createAlarms({ log, signal, nowMs, insert }: AlarmParts): Alarms
         .update(JSON.stringify([noticedBy, alarm]))
         .digest("hex");
       waiting.push({ row: written(c), token });
-      sending ??= send();
+      if (sending !== null) return;
+      sending = send();
+      // Who waits for the list gets the failure; the log has it in any case.
+      sending.catch((error: unknown) => log.error({ error: String(error) }, "repair list fails"));
     },
     async settled() {
       await sending;

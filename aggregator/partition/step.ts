@@ -155,9 +155,15 @@ function closeWindows(state: PartitionState): Emission | null {
   return emission;
 }
 
+/** Of each shard the newest epochs, in order of their first flush: an emission has room for so many. */
 function includedProducers(state: PartitionState): ProducerNumber[] {
-  return [...state.producers.values()]
-    .map(({ shard, epoch, flush }) => ({ shard, epoch, flush }))
+  const ofShard = new Map<number, ProducerNumber[]>();
+  for (const { shard, epoch, flush } of state.producers.values()) {
+    const epochs = [...(ofShard.get(shard) ?? []), { shard, epoch, flush }];
+    ofShard.set(shard, epochs.slice(-EPOCHS_PER_SHARD_MAX));
+  }
+  return [...ofShard.values()]
+    .flat()
     .toSorted((a, b) => a.shard - b.shard || (a.epoch < b.epoch ? -1 : 1));
 }
 
@@ -219,7 +225,6 @@ function ingest(
     );
   }
   state.clicksHeld += outcome.clicks;
-  if (last === undefined) forgetOldEpochs(state, origin.shard);
   state.producers.set(key, {
     shard: origin.shard,
     epoch: origin.epoch,
@@ -245,14 +250,6 @@ function ingest(
     );
   }
   return effects;
-}
-
-/** A shard that gets new storage again and again leaves its last epochs only: emissions name them all. */
-function forgetOldEpochs(state: PartitionState, shard: number): void {
-  const known = [...state.producers].filter(([, producer]) => producer.shard === shard);
-  // In order of their first flush; the new one makes them EPOCHS_PER_SHARD_MAX.
-  const tooMany = known.length - (EPOCHS_PER_SHARD_MAX - 1);
-  for (const [key] of known.slice(0, Math.max(0, tooMany))) state.producers.delete(key);
 }
 
 function alarmOf(message: StepMessage, alarm: string, detail: string): Effect {

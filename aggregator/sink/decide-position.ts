@@ -22,7 +22,7 @@ export interface ReadFrom {
 
 export function decidePosition(stored: StoredPosition | null, stream: StreamFacts): ReadFrom {
   if (stored === null) return { sequence: 1, lost: null };
-  // Trimmed behind us, as it should be: what follows is contiguous, and numbers tell repeats.
+  // Trimmed behind us, as it should be; numbers tell repeats.
   if (stored.sequence < stream.firstSequence) return { sequence: stream.firstSequence, lost: null };
   if (stored.sequence > stream.lastSequence) {
     return {

@@ -199,10 +199,6 @@ describe("a position", () => {
       sequence: 51,
       lost: null,
     });
-    expect(decidePosition(stored, { ...stream, there: null })).toEqual({
-      sequence: 51,
-      lost: null,
-    });
   });
 
   test("that the stream contradicts is lost: everything is read again", () => {

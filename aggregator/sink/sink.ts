@@ -28,7 +28,7 @@ import type { StreamMessage } from "../source/stream-reader.ts";
 import { isClickHouseFailure } from "./clickhouse.ts";
 import type { Database } from "./clickhouse.ts";
 import { decidePosition } from "./decide-position.ts";
-import type { ReadFrom } from "./decide-position.ts";
+import type { ReadFrom, StoredPosition } from "./decide-position.ts";
 import { missingUnits, placeUnit } from "./decide-units.ts";
 import { planBatch } from "./plan-batch.ts";
 import type { Trimmer } from "./trimmer.ts";
@@ -78,6 +78,8 @@ class Sink {
   #streamCreated = "";
   /** An earlier life may have inserted what stands up to here. */
   #doubtThrough = 0;
+  /** Newest sequence in the ledger as far as this instance knows: what it found and what it wrote. */
+  #written = 0;
   /** An attempt of this life has failed or stayed unanswered. */
   #attemptFailed = false;
 
@@ -97,20 +99,24 @@ class Sink {
   }
 
   /**
-   * Reads until it is asked to stop, or finds that messages it had not read yet are gone: another
-   * instance was ahead and has trimmed behind itself. What waits then is read again, or was inserted.
+   * Reads until it is asked to stop, or finds that another instance was ahead: messages that were not
+   * read yet are gone, and the ledger has come further than this instance brought it. What waits then
+   * was inserted, or is read again. Other gaps are normal: trimming leaves the newest of each subject.
    */
   async #readFrom(fromSequence: number): Promise<void> {
     const { kind, log, trimmer } = this.#parts;
     const waiting: Waiting[] = [];
-    let last: number | null = null;
+    let last = fromSequence - 1;
     for await (const message of readStream(this.#parts, kind.stream, undefined, fromSequence)) {
-      if (last !== null && message.sequence !== last + 1) {
-        log.warn(
-          { sink: kind.name, last, next: message.sequence },
-          "a gap in the stream: attaching again",
-        );
-        return;
+      if (message.sequence !== last + 1) {
+        const stored = await this.#retried("position", () => this.#storedPosition());
+        if (stored !== null && stored.sequence > this.#written) {
+          log.warn(
+            { sink: kind.name, last, next: message.sequence },
+            "another instance is ahead: attaching again",
+          );
+          return;
+        }
       }
       last = message.sequence;
       const read = await this.#read(message);
@@ -125,13 +131,12 @@ class Sink {
 
   /** Reads the ledger, and checks its position against the stream. */
   async #attach(): Promise<ReadFrom> {
-    const { kind, database, manager, alarms } = this.#parts;
+    const { kind, database, manager, alarms, trimmer } = this.#parts;
     const { created } = await manager.streams.info(kind.stream);
     this.#streamCreated = created;
-    const [stored] = await database.select<{ sequence: string; message_id: string; time: string }>(
-      kind.positionQuery,
-      { stream_created: created },
-    );
+    const stored = await this.#storedPosition();
+    this.#written = stored?.sequence ?? 0;
+    trimmer.forget();
     this.#reached.clear();
     for (const row of await database.select<ReachedRow>(kind.reachedQuery)) {
       this.#reached.set(row.producer, {
@@ -143,7 +148,7 @@ class Sink {
     // After the ledger: another instance may go on writing it meanwhile.
     const { state } = await manager.streams.info(kind.stream);
     this.#doubtThrough = state.last_seq;
-    if (stored === undefined) {
+    if (stored === null) {
       if (this.#reached.size > 0) {
         const detail = `the ledger knows ${this.#reached.size} producers and nothing of the stream created ${created}`;
         alarms.raise(kind.name, {
@@ -155,15 +160,11 @@ class Sink {
       }
       return { sequence: 1, lost: null };
     }
-    const sequence = Number(stored.sequence);
-    const from = decidePosition(
-      { sequence, messageId: stored.message_id, timeMs: Number(stored.time) },
-      {
-        firstSequence: state.first_seq,
-        lastSequence: state.last_seq,
-        there: await storedMessage(manager, kind.stream, { seq: sequence }),
-      },
-    );
+    const from = decidePosition(stored, {
+      firstSequence: state.first_seq,
+      lastSequence: state.last_seq,
+      there: await storedMessage(manager, kind.stream, { seq: stored.sequence }),
+    });
     if (from.lost !== null) {
       alarms.raise(kind.name, {
         alarm: "position_lost",
@@ -173,6 +174,17 @@ class Sink {
       });
     }
     return from;
+  }
+
+  /** The ledger's newest row of this very stream; null when it has none. */
+  async #storedPosition(): Promise<StoredPosition | null> {
+    const { kind, database } = this.#parts;
+    const [row] = await database.select<{ sequence: string; message_id: string; time: string }>(
+      kind.positionQuery,
+      { stream_created: this.#streamCreated },
+    );
+    if (row === undefined) return null;
+    return { sequence: Number(row.sequence), messageId: row.message_id, timeMs: Number(row.time) };
   }
 
   /** Null for a message that is not ours: it goes aside, and blocks nothing. */
@@ -262,6 +274,7 @@ class Sink {
     );
     // Behind the ledger row nobody reads these units again: what they were alarmed about must be on the list.
     await this.#parts.alarms.settled();
+    if (this.#parts.signal.aborted) throw new Error("asked to stop before the ledger");
     this.#parts.reached("before_ledger");
     await this.#insertWhole(
       kind.ledger,

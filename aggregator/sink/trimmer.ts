@@ -50,6 +50,11 @@ export class Trimmer {
     this.#parts = parts;
   }
 
+  /** After an attach: what was known to be safe may have been another stream's. */
+  forget(): void {
+    this.#safe = [];
+  }
+
   /** Tells that everything through `sequence` is in ClickHouse. */
   safeThrough(sequence: number, brokerTimeMs: number): void {
     const last = this.#safe.at(-1);

@@ -81,7 +81,8 @@ HAVING clicks_gross != 0 OR clicks_valid != 0;
 
 CREATE VIEW IF NOT EXISTS ad_counts_daily AS
 SELECT
-    toDate(window_start) AS day,
+    -- By way of the hour, which is what the table is sorted by.
+    toDate(toStartOfHour(window_start)) AS day,
     ad_id,
     country,
     device,
