@@ -6,11 +6,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { jetstream } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import type { Msg, NatsConnection } from "@nats-io/transport-node";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { decodeBlock, isFault } from "../../wire/block.ts";
 import type { ResultOrigin } from "../../wire/block.ts";
 import { STREAM } from "../../wire/subjects.ts";
-import { TRIM_INTERVAL_MS } from "../../aggregator/limits.ts";
+import { PULL_EXPIRES_MS, TRIM_INTERVAL_MS } from "../../aggregator/limits.ts";
 import { CLEAN, clean, startTestStack } from "../helpers/test-stack.ts";
 import type { TestStack } from "../helpers/test-stack.ts";
 import { startTraffic } from "../traffic/traffic.ts";
@@ -23,6 +23,8 @@ const QUICK = {
   aggregatorEnvironment: { WINDOW_GRACE_MS: "1500", CHUNK_BYTES_MAX: "4000" },
 };
 const KILLS = 2;
+/** An instance that wakes first takes what it had read, a second's batch at a time, and asks about each. */
+const AHEAD_MS_MAX = 40_000;
 
 let t: TestStack | undefined;
 let nc: NatsConnection | undefined;
@@ -192,19 +194,22 @@ describe("the aggregator is doubled", () => {
     const second = t.anotherAggregator();
     const gone = new Promise((resolve) => second.once("exit", resolve));
     try {
-      const run = traffic(26, "doubled");
+      const run = traffic(40, "doubled");
       await sleep(4_000);
       process.kill(first.pid, "SIGSTOP");
-      await sleep(TRIM_INTERVAL_MS + 3_000);
+      // Its last pull must have expired, and what came then must have been trimmed.
+      await sleep(PULL_EXPIRES_MS + TRIM_INTERVAL_MS + 3_000);
       // It wakes with work in hand that the other has done meanwhile.
       process.kill(first.pid, "SIGCONT");
-      await sleep(1_000);
+      await vi.waitFor(
+        () => expect(readFileSync(first.logFile, "utf8")).toContain("another instance is ahead"),
+        { timeout: AHEAD_MS_MAX, interval: 200 },
+      );
       second.kill("SIGSTOP");
       await sleep(3_000);
       second.kill("SIGCONT");
       await sleep(1_000);
       expect(second.exitCode).toBeNull();
-      expect(readFileSync(first.logFile, "utf8")).toContain("another instance is ahead");
       // From here on the first one has to do it alone.
       second.kill("SIGKILL");
       await run.done;
