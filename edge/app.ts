@@ -1,12 +1,14 @@
 /** The edge's route table. */
 import { Hono } from "hono";
 import type { Context } from "hono";
-import { isProblem, parseEnvelope } from "./click/parse-envelope.ts";
+import type { ProblemCode } from "../wire/ingest.ts";
+import { isProblem, parseEnvelope, problem } from "./click/parse-envelope.ts";
 import type { Problem } from "./click/parse-envelope.ts";
 import { readBody } from "./click/read-body.ts";
 import { edgeConfig } from "./config.ts";
 import type { Env } from "./config.ts";
 import { ingest } from "./ingest.ts";
+import { countRefusal } from "./refusals.ts";
 
 type EdgeContext = Context<{ Bindings: Env }>;
 
@@ -20,50 +22,38 @@ app.get("/health", (c) => {
 app.post("/v1/clicks", async (c) => {
   const receivedAtMs = Date.now();
   const body = await readBody(c.req.raw);
-  if (typeof body !== "string") return refuse(c, body);
-  const envelope = parseEnvelope(body);
-  if (isProblem(envelope)) return refuse(c, envelope);
+  const envelope = typeof body === "string" ? parseEnvelope(body) : body;
+  if (isProblem(envelope)) {
+    countRefusal(envelope.code, c.env, c.executionCtx);
+    return refuse(c, envelope);
+  }
   return c.json(await ingest(c.req.raw, c.env, envelope, receivedAtMs), 202);
 });
 
 app.all("/v1/clicks", (c) => {
   c.header("allow", "POST");
-  return refuse(c, {
-    status: 405,
-    code: "wrong_method",
-    detail: `${c.req.method} is not taken here: POST clicks`,
-  });
+  const detail = `${c.req.method} is not taken here: send clicks by POST`;
+  return refuse(c, problem(405, "wrong_method", detail));
 });
 
 app.notFound((c) =>
-  refuse(c, {
-    status: 404,
-    code: "no_such_path",
-    detail: `${c.req.path} is not served; clicks go to POST /v1/clicks`,
-  }),
+  refuse(
+    c,
+    problem(404, "no_such_path", `${c.req.path} is not served: send clicks to POST /v1/clicks`),
+  ),
 );
 
 app.onError((error, c) => {
   console.error(JSON.stringify({ level: "error", msg: "request failed", error: String(error) }));
   c.header("retry-after", "1");
-  return problem(
-    c,
-    503,
-    "internal",
-    "something failed here; sending the same request again is safe",
-  );
+  const detail = "something failed here: send the same request again, that is safe";
+  return refuse(c, { status: 503, code: "internal", detail });
 });
 
-function refuse(c: EdgeContext, { status, code, detail }: Problem): Response {
-  return problem(c, status, code, detail);
-}
-
 /** RFC 9457, with our code. */
-function problem(
+function refuse(
   c: EdgeContext,
-  status: Problem["status"] | 503,
-  code: string,
-  detail: string,
+  { status, code, detail }: { status: Problem["status"] | 503; code: ProblemCode; detail: string },
 ): Response {
   return c.json(
     { type: "about:blank", title: code.replaceAll("_", " "), status, code, detail },

@@ -1,16 +1,15 @@
 /** The map step: an envelope goes to its shards, and every click gets its fate, in the order sent. */
 import type { ClickResult, IngestAnswer } from "../wire/ingest.ts";
+import { askShard } from "./ask-shard.ts";
 import { rejectedBatch, sortIntoBatches } from "./click/batches.ts";
-import type { BatchForShard, RequestFacts, ShardBatch } from "./click/batches.ts";
+import type { BatchForShard, RequestFacts } from "./click/batches.ts";
 import { classify } from "./click/classify.ts";
 import type { Rejection } from "./click/parse-click.ts";
 import type { Envelope } from "./click/parse-envelope.ts";
 import { edgeConfig } from "./config.ts";
 import type { Env } from "./config.ts";
-import { SHARD_ANSWER_MS_MAX } from "./limits.ts";
 import { platformOf } from "./platform.ts";
 import { FATE } from "./shard/fate.ts";
-import type { ShardAnswer } from "./shard/fate.ts";
 
 export async function ingest(
   request: Request,
@@ -53,40 +52,6 @@ export async function ingest(
   return { ...tally(results), results };
 }
 
-/** The shard's answer, or null when it is away: nothing is known then, and sending again is safe. */
-async function askShard(env: Env, batch: ShardBatch): Promise<ShardAnswer | null> {
-  const stub = env.SHARD_OBJECTS.get(env.SHARD_OBJECTS.idFromName(`shard-${batch.shard}`));
-  let timer: ReturnType<typeof setTimeout> | null = null;
-  const away = new Promise<null>((resolve) => {
-    timer = setTimeout(() => resolve(null), SHARD_ANSWER_MS_MAX);
-  });
-  const answer = stub
-    .accept({
-      shard: batch.shard,
-      shards: batch.shards,
-      rows: batch.rows,
-      rowEnds: batch.rowEnds,
-      rejectedRows: batch.rejectedRows,
-      rejectedEnds: batch.rejectedEnds,
-    })
-    .catch((error: unknown) => {
-      console.error(
-        JSON.stringify({
-          level: "error",
-          msg: "shard is away",
-          shard: batch.shard,
-          error: String(error),
-        }),
-      );
-      return null;
-    });
-  try {
-    return await Promise.race([answer, away]);
-  } finally {
-    if (timer !== null) clearTimeout(timer);
-  }
-}
-
 /**
  * Only the shard knows its acceptance limit, so these are rejected after the fact: kept, to be
  * re-applied. False when the shard could not keep them.
@@ -100,7 +65,7 @@ async function keepTooOld(
 ): Promise<boolean> {
   const old = batch.places
     .filter((_, i) => fates[i] === FATE.tooOld)
-    .map((place) => [tooOld(clickIdOf(envelope.clicks[place])), envelope.clicks[place]] as const);
+    .map((place) => [tooOld(clickIdOf(envelope.clicks[place])), envelope.textOf(place)] as const);
   const answer = await askShard(env, rejectedBatch(batch.shard, old, facts));
   return answer?.rejectedKept === old.length;
 }

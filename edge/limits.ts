@@ -14,6 +14,8 @@ export const JOURNAL_BYTES_MAX = 2 * 1024 ** 3;
 
 /** Rejected clicks have a quota of their own: noise must not take the room of counted clicks. */
 export const REJECTED_JOURNAL_BYTES_MAX = 64 * 1024 ** 2;
+/** Beyond their quota they are counted, in rows of ~60 bytes a commit: a day of 3 commits/s. */
+export const REJECTED_COUNTS_BYTES_MAX = 16 * 1024 ** 2;
 
 /** Receipt buckets: the horizon is dropped in steps of this. 24 of them cover the default day. */
 export const DEDUP_BUCKET_MS = 3_600_000;
@@ -25,6 +27,27 @@ export const DEDUP_BUCKET_MS = 3_600_000;
  * at the peak of 50,000 clicks/s.
  */
 export const DEDUP_IDS_MAX = 3_000_000;
+
+/** Gzip grows by a factor of 1,032 at most: a slice becomes 1 MB, about the limit of a body, and no more. */
+export const INFLATE_SLICE_BYTES = 1_024;
+
+/**
+ * Rejected clicks of one key that a shard keeps with their bytes: 1,000 at once, and then one more in
+ * every 10 s, 8,640 a day. A fault of an integration shows in the first ten; 64 shards keep 550,000 a
+ * day of ~500 bytes, 0.3 GB, whatever a sender does. All others are counted. `too_old` clicks are kept
+ * without this limit, because they can be applied again.
+ */
+export const REJECTED_KEPT_AT_ONCE_MAX = 1_000;
+export const REJECTED_KEPT_EVERY_MS = 10_000;
+
+/** Keys whose allowance is remembered; beyond, the one that asked longest ago starts afresh. */
+export const REJECTED_KEYS_MAX = 10_000;
+
+/**
+ * An isolate gathers refused requests for this long before it tells a shard: a flood of them costs one
+ * call to an object per second. What an isolate has gathered is lost with it.
+ */
+export const REFUSALS_LINGER_MS = 1_000;
 
 /** A shard that has not answered by then is away; a phone waits no longer than some seconds for an answer. */
 export const SHARD_ANSWER_MS_MAX = 10_000;

@@ -115,6 +115,7 @@ export const CLICKS_REJECTED = columns({
   body: "String",
   body_bytes: "UInt32",
   sent_at: `Nullable(${MS})`,
+  occurrences: "UInt32",
 });
 
 /** flushes: ledger of the raw and the rejected sink, one row per unit, written after its rows. */

@@ -12,6 +12,21 @@ export type RejectionCode =
   | "timestamp_in_seconds"
   | "too_old";
 
+/** Why a whole request was refused: `code` of its application/problem+json (RFC 9457). */
+export type ProblemCode =
+  | "unsupported_type"
+  | "unsupported_encoding"
+  | "empty_body"
+  | "too_large"
+  | "unreadable_body"
+  | "not_json"
+  | "wrong_shape"
+  | "empty_batch"
+  | "too_many_clicks"
+  | "wrong_method"
+  | "no_such_path"
+  | "internal";
+
 export type ClickStatus = "accepted" | "duplicate" | "rejected" | "unavailable";
 
 export interface ClickResult {

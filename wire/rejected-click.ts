@@ -1,10 +1,13 @@
 /**
- * One rejected click as a clicks_rejected row in RowBinary. Its first 20 bytes are a unit, as in
- * raw-click.ts; then received_at i64 and the strings in the order of the columns, body_bytes u32, sent_at nullable i64.
+ * Rejected clicks as clicks_rejected rows in RowBinary: one click with its bytes, or, where only the
+ * number is kept, many of a kind. The first 20 bytes are a unit, as in raw-click.ts; then received_at
+ * i64 and the strings in the order of the columns, body_bytes u32, sent_at nullable i64, occurrences u32.
  */
 import {
   need,
+  readString,
   skipString,
+  textOf,
   utf8,
   utf8Cut,
   writeAscii,
@@ -41,7 +44,8 @@ export const REJECTED_CLICK_BYTES_MAX =
   (2 + USER_AGENT_BYTES_MAX) +
   (2 + REJECTED_BODY_BYTES_MAX) +
   4 +
-  9;
+  9 +
+  4;
 
 export interface RejectedClick {
   readonly shard: number;
@@ -80,6 +84,48 @@ export function writeRejectedClick(c: Cursor, click: RejectedClick): void {
   writeString(c, body.subarray(0, REJECTED_BODY_BYTES_MAX));
   writeU32(c, body.length);
   writeNullableI64(c, click.sentAtMs);
+  writeU32(c, 1);
+}
+
+/** What rejections have in common that are counted together. */
+export interface RejectionKind {
+  readonly account: string;
+  readonly keyId: string;
+  /** A RejectionCode, or the code of a request that was refused whole. */
+  readonly code: string;
+  /** The field at fault, or empty. */
+  readonly field: string;
+}
+
+/** Rejections without their bytes: beyond what is kept for a key, or bodies that could not be read. */
+export interface CountedRejections extends RejectionKind {
+  /** At least 1. */
+  readonly count: number;
+}
+
+/** Appends one row for all of them with an empty unit; the caller has reserved REJECTED_CLICK_BYTES_MAX. */
+export function writeCountedRejections(
+  c: Cursor,
+  shard: number,
+  receivedAtMs: number,
+  { account, keyId, code, field, count }: CountedRejections,
+): void {
+  writeEmptyUnit(c, shard);
+  writeI64(c, receivedAtMs);
+  for (const text of [account, keyId, code, field]) writeAscii(c, text);
+  // message, click_id, ip, country, user_agent, body
+  for (let i = 0; i < 6; i++) writeAscii(c, "");
+  writeU32(c, 0);
+  writeNullableI64(c, null);
+  writeU32(c, count);
+}
+
+/** Reads what a row is counted by. Throws CursorError when the bytes are cut off. */
+export function rejectionKindOf(row: Cursor): RejectionKind {
+  need(row, UNIT_BYTES + 8);
+  row.at += UNIT_BYTES + 8;
+  const [account, keyId, code, field] = [1, 2, 3, 4].map(() => textOf(readString(row)));
+  return { account: account!, keyId: keyId!, code: code!, field: field! };
 }
 
 /** Steps over one row. Throws CursorError when the bytes are cut off. */
@@ -90,4 +136,6 @@ export function skipRejectedClick(c: Cursor): void {
   need(c, 4);
   c.at += 4;
   skipNullableI64(c);
+  need(c, 4);
+  c.at += 4;
 }

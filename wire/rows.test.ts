@@ -39,7 +39,9 @@ import {
 import type { RawClick } from "./raw-click.ts";
 import {
   REJECTED_CLICK_BYTES_MAX,
+  rejectionKindOf,
   skipRejectedClick,
+  writeCountedRejections,
   writeRejectedClick,
 } from "./rejected-click.ts";
 import { readResult, RESULT_BYTES_MAX, resultTail } from "./result.ts";
@@ -146,8 +148,34 @@ describe("golden bytes", () => {
         "04 7b220a00",
         "04000000",
         "00 0068e5cf8b010000",
+        "01000000",
       ),
     );
+  });
+
+  test("of many rejections in one row", () => {
+    const kind = { account: "a", keyId: "k", code: "not_json", field: "" };
+    const bytes = bytesBy(
+      (c) => writeCountedRejections(c, 1, 1_700_000_000_000, { ...kind, count: 258 }),
+      REJECTED_CLICK_BYTES_MAX,
+    );
+    expect(hex(bytes)).toBe(
+      golden(
+        "0000000000000000 0000 0100 0000000000000000",
+        "0068e5cf8b010000",
+        "01 61",
+        "01 6b",
+        "08 6e6f745f6a736f6e",
+        "00 00 00 00 00 00 00",
+        "00000000",
+        "01",
+        "02010000",
+      ),
+    );
+    expect(rejectionKindOf(reader(bytes))).toEqual(kind);
+    const c = reader(bytes);
+    skipRejectedClick(c);
+    expect(c.at).toBe(bytes.length);
   });
 
   test("of a partial", () => {
@@ -276,6 +304,8 @@ describe("a hand-written codec writes what its columns say", () => {
     fc.assert(
       fc.property(rejected, (r) => {
         const bytes = bytesBy((c) => writeRejectedClick(c, r), REJECTED_CLICK_BYTES_MAX);
+        const { account, keyId, code, field } = r;
+        expect(rejectionKindOf(reader(bytes))).toEqual({ account, keyId, code, field });
         const expected = byColumns(CLICKS_REJECTED, {
           flush: 0,
           flushed_on: 0,
@@ -294,6 +324,7 @@ describe("a hand-written codec writes what its columns say", () => {
           body: r.body,
           body_bytes: utf8(r.body).length,
           sent_at: r.sentAtMs,
+          occurrences: 1,
         });
         expect(hex(bytes)).toBe(hex(expected));
       }),

@@ -3,6 +3,7 @@ import { reserve, writer, written } from "../../wire/cursor.ts";
 import type { Cursor } from "../../wire/cursor.ts";
 import { writeRawClick, RAW_CLICK_BYTES_MAX } from "../../wire/raw-click.ts";
 import { REJECTED_CLICK_BYTES_MAX, writeRejectedClick } from "../../wire/rejected-click.ts";
+import type { CountedRejections } from "../../wire/rejected-click.ts";
 import { shardOf } from "../../wire/routing.ts";
 import type { Sender } from "../platform.ts";
 import type { Classified } from "./classify.ts";
@@ -29,6 +30,8 @@ export interface ShardBatch {
   /** clicks_rejected rows with empty units, and where each ends. */
   readonly rejectedRows: Uint8Array;
   readonly rejectedEnds: Uint32Array;
+  /** What was refused without leaving a row: requests that could not be read. */
+  readonly counted: readonly CountedRejections[];
 }
 
 export interface BatchForShard extends ShardBatch {
@@ -90,7 +93,7 @@ export function sortIntoBatches(envelope: Envelope, facts: RequestFacts): Sorted
   rejections.forEach((rejection, place) => {
     if (rejection === undefined) return;
     const home = open.keys().next().value ?? shardOf(rejection.clickId ?? "?", facts.shards);
-    addRejected(openBatch(open, home), home, rejection, envelope.clicks[place], facts);
+    addRejected(openBatch(open, home), home, rejection, envelope.textOf(place), facts);
   });
   return {
     batches: [...open].map(([shard, batch]) => close(shard, batch, facts.shards)),
@@ -101,12 +104,21 @@ export function sortIntoBatches(envelope: Envelope, facts: RequestFacts): Sorted
 /** A batch that carries nothing but the rejection of clicks that their shard found too old. */
 export function rejectedBatch(
   shard: number,
-  rejected: readonly (readonly [Rejection, unknown])[],
+  rejected: readonly (readonly [Rejection, text: string])[],
   facts: RequestFacts,
 ): ShardBatch {
   const batch = newBatch();
-  for (const [rejection, value] of rejected) addRejected(batch, shard, rejection, value, facts);
+  for (const [rejection, text] of rejected) addRejected(batch, shard, rejection, text, facts);
   return close(shard, batch, facts.shards);
+}
+
+/** A batch that carries nothing but numbers. */
+export function countedBatch(
+  shard: number,
+  shards: number,
+  counted: readonly CountedRejections[],
+): ShardBatch {
+  return { ...close(shard, newBatch(), shards), counted };
 }
 
 interface OpenBatch {
@@ -134,7 +146,7 @@ function addRejected(
   batch: OpenBatch,
   shard: number,
   rejection: Rejection,
-  value: unknown,
+  body: string,
   facts: RequestFacts,
 ): void {
   reserve(batch.rejectedRows, REJECTED_CLICK_BYTES_MAX);
@@ -150,19 +162,10 @@ function addRejected(
     ip: facts.sender.ip,
     userAgent: facts.classified.userAgent,
     country: facts.sender.country,
-    body: textOfRejected(value),
+    body,
     sentAtMs: facts.sentAtMs,
   });
   batch.rejectedEnds.push(batch.rejectedRows.at);
-}
-
-/** JSON as parsed: the original text is gone by then. A click nested beyond the stack has no text. */
-function textOfRejected(value: unknown): string {
-  try {
-    return JSON.stringify(value);
-  } catch {
-    return "";
-  }
 }
 
 function close(shard: number, batch: OpenBatch, shards: number): BatchForShard {
@@ -174,6 +177,7 @@ function close(shard: number, batch: OpenBatch, shards: number): BatchForShard {
     rowEnds: Uint32Array.from(batch.rowEnds),
     rejectedRows: written(batch.rejectedRows).slice(),
     rejectedEnds: Uint32Array.from(batch.rejectedEnds),
+    counted: [],
     places: batch.places,
   };
 }

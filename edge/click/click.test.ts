@@ -9,6 +9,7 @@ import { sortIntoBatches } from "./batches.ts";
 import { classify } from "./classify.ts";
 import { isRejection, parseClick } from "./parse-click.ts";
 import { parseEnvelope } from "./parse-envelope.ts";
+import type { Envelope } from "./parse-envelope.ts";
 import { stampTime } from "./stamp.ts";
 
 const NOW = 1_800_000_000_000;
@@ -51,7 +52,7 @@ describe("a click", () => {
 
 describe("an envelope", () => {
   test("is a batch, or one click", () => {
-    expect(parseEnvelope(JSON.stringify({ sent_at: NOW, clicks: [good] }))).toEqual({
+    expect(parseEnvelope(JSON.stringify({ sent_at: NOW, clicks: [good] }))).toMatchObject({
       sentAtMs: NOW,
       clicks: [good],
     });
@@ -137,6 +138,8 @@ describe("time", () => {
 });
 
 describe("sorting into batches", () => {
+  const envelopeOf = (clicks: unknown[]) =>
+    parseEnvelope(JSON.stringify({ sent_at: NOW, clicks })) as Envelope;
   const facts = {
     receivedAtMs: NOW,
     sentAtMs: NOW,
@@ -151,7 +154,7 @@ describe("sorting into batches", () => {
       { nothing: 1 },
       7,
     ];
-    const { batches, rejections } = sortIntoBatches({ sentAtMs: NOW, clicks }, facts);
+    const { batches, rejections } = sortIntoBatches(envelopeOf(clicks), facts);
     const places = batches.flatMap((b) => b.places).toSorted((a, b) => a - b);
     expect(places).toEqual(Array.from({ length: 50 }, (_, i) => i));
     expect(rejections[50]).toMatchObject({ code: "missing" });
@@ -180,7 +183,7 @@ describe("sorting into batches", () => {
   });
 
   test("rejected clicks alone find a shard too", () => {
-    const { batches } = sortIntoBatches({ sentAtMs: null, clicks: [1, 2] }, facts);
+    const { batches } = sortIntoBatches(envelopeOf([1, 2]), facts);
     expect(batches).toHaveLength(1);
     expect(batches[0]!.rejectedEnds).toHaveLength(2);
   });

@@ -50,7 +50,7 @@ export function parseClick(value: unknown): Click | Rejection {
     return reject(
       "not_an_object",
       "",
-      "a click is an object with click_id, ad_id and timestamp",
+      "this is no object: send a click with click_id, ad_id and timestamp",
       null,
     );
   }
@@ -67,14 +67,14 @@ export function parseClick(value: unknown): Click | Rejection {
   let userId: Uint8Array = NOTHING;
   if (user !== undefined && user !== null) {
     if (typeof user !== "string") {
-      return reject("wrong_type", "user_id", "user_id is text, or left out", named);
+      return reject("wrong_type", "user_id", "send user_id as text, or leave it out", named);
     }
     userId = encoder.encode(user);
     if (userId.length > USER_ID_BYTES_MAX) {
       return reject(
         "too_long",
         "user_id",
-        `user_id has at most ${USER_ID_BYTES_MAX} bytes of UTF-8`,
+        `user_id has ${userId.length} bytes of UTF-8: send at most ${USER_ID_BYTES_MAX}`,
         named,
       );
     }
@@ -94,12 +94,23 @@ function idFault(
   clickId: string | null,
 ): Rejection | null {
   if (value === undefined || value === null)
-    return reject("missing", field, `${field} is required`, clickId);
-  if (typeof value !== "string") return reject("wrong_type", field, `${field} is text`, clickId);
+    return reject(
+      "missing",
+      field,
+      `${field} is missing: send it as text of 1 to ${lengthMax} printable ASCII characters`,
+      clickId,
+    );
+  if (typeof value !== "string")
+    return reject("wrong_type", field, `send ${field} as text, in quotes`, clickId);
   if (value.length === 0)
-    return reject("empty", field, `${field} has at least one character`, clickId);
+    return reject("empty", field, `${field} is empty: send 1 to ${lengthMax} characters`, clickId);
   if (value.length > lengthMax) {
-    return reject("too_long", field, `${field} has at most ${lengthMax} characters`, clickId);
+    return reject(
+      "too_long",
+      field,
+      `${field} has ${value.length} characters: send at most ${lengthMax}`,
+      clickId,
+    );
   }
   for (let i = 0; i < value.length; i++) {
     const code = value.charCodeAt(i);
@@ -107,7 +118,7 @@ function idFault(
       return reject(
         "bad_characters",
         field,
-        `${field} is printable ASCII; character ${i + 1} is not`,
+        `character ${i + 1} of ${field} is not printable ASCII: send U+0020 to U+007E only`,
         clickId,
       );
     }
@@ -118,16 +129,26 @@ function idFault(
 function timestampFault(value: unknown, clickId: string | null): Rejection | null {
   const field = "timestamp";
   if (value === undefined || value === null) {
-    return reject("missing", field, "timestamp is required: milliseconds since 1970", clickId);
+    return reject(
+      "missing",
+      field,
+      "timestamp is missing: send milliseconds since 1970 as a number",
+      clickId,
+    );
   }
   if (typeof value !== "number") {
-    return reject("wrong_type", field, "timestamp is a number: milliseconds since 1970", clickId);
+    return reject(
+      "wrong_type",
+      field,
+      "send timestamp as a number: milliseconds since 1970",
+      clickId,
+    );
   }
   if (value >= SECONDS_MIN && value < SECONDS_MAX) {
     return reject(
       "timestamp_in_seconds",
       field,
-      "timestamp is in seconds; send milliseconds since 1970",
+      "timestamp is in seconds: send milliseconds since 1970",
       clickId,
     );
   }
@@ -135,7 +156,7 @@ function timestampFault(value: unknown, clickId: string | null): Rejection | nul
     return reject(
       "bad_timestamp",
       field,
-      "timestamp is milliseconds since 1970, from 1970 to 2100",
+      "timestamp is not between 1970 and 2100: send milliseconds since 1970",
       clickId,
     );
   }

@@ -1,5 +1,7 @@
 /** A request's body as text, under a limit, inflated whole before anything looks at it. */
 import { BODY_BYTES_MAX } from "../../wire/limits.ts";
+import { INFLATE_SLICE_BYTES } from "../limits.ts";
+import { problem } from "./parse-envelope.ts";
 import type { Problem } from "./parse-envelope.ts";
 
 const TYPES: readonly string[] = ["application/json", "text/plain"];
@@ -10,56 +12,68 @@ export async function readBody(request: Request): Promise<string | Problem> {
     .trim()
     .toLowerCase();
   if (!TYPES.includes(type)) {
-    return {
-      status: 415,
-      code: "unsupported_type",
-      detail: `content-type ${type}: send application/json (text/plain from sendBeacon is read as JSON too)`,
-    };
+    return problem(
+      415,
+      "unsupported_type",
+      `content-type ${type} is not read here: send application/json (text/plain from sendBeacon is read as JSON too)`,
+    );
   }
   const encoding = (request.headers.get("content-encoding") ?? "identity").trim().toLowerCase();
   if (encoding !== "identity" && encoding !== "gzip") {
-    return {
-      status: 415,
-      code: "unsupported_encoding",
-      detail: `content-encoding ${encoding}: send gzip or nothing`,
-    };
+    return problem(
+      415,
+      "unsupported_encoding",
+      `content-encoding ${encoding} is not read here: send gzip or nothing`,
+    );
   }
-  if (request.body === null) {
-    return {
-      status: 400,
-      code: "empty_body",
-      detail: `the body is empty: send {"sent_at":…,"clicks":[…]}`,
-    };
-  }
+  // A body that says how long it is needs not be read to be refused.
+  if (Number(request.headers.get("content-length") ?? 0) > BODY_BYTES_MAX) return tooLarge();
   try {
-    const stream =
-      encoding === "gzip"
-        ? request.body.pipeThrough(new DecompressionStream("gzip"))
-        : request.body;
-    const bytes = await collect(stream);
-    if (bytes === null) {
-      return {
-        status: 413,
-        code: "too_large",
-        detail: `the body has more than ${BODY_BYTES_MAX} bytes: send fewer clicks`,
-      };
+    const body = request.body ?? new Blob().stream();
+    const bytes = await collect(encoding === "gzip" ? inflated(body) : body);
+    if (bytes === null) return tooLarge();
+    if (bytes.length === 0) {
+      return problem(400, "empty_body", `the body is empty: send {"sent_at":…,"clicks":[…]}`);
     }
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
   } catch (error) {
-    const what = encoding === "gzip" ? "complete gzip of UTF-8" : "UTF-8";
-    return {
-      status: 400,
-      code: "unreadable_body",
-      detail: `the body is not ${what}: ${(error as Error).message}`,
-    };
+    const what = encoding === "gzip" ? "one whole gzip member of UTF-8" : "UTF-8";
+    return problem(
+      400,
+      "unreadable_body",
+      `the body is not what its headers say (${(error as Error).message}): send ${what}`,
+    );
   }
 }
 
+function tooLarge(): Problem {
+  return problem(
+    413,
+    "too_large",
+    `the body has more than ${BODY_BYTES_MAX} bytes, inflated: send fewer clicks in one request`,
+  );
+}
+
+/**
+ * The runtime inflates all of what is written at once, whoever reads: in slices, a bomb is noticed
+ * before it has grown.
+ */
+function inflated(body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
+  const slices = new TransformStream<Uint8Array, Uint8Array>({
+    transform(chunk, controller) {
+      for (let at = 0; at < chunk.length; at += INFLATE_SLICE_BYTES) {
+        controller.enqueue(chunk.subarray(at, at + INFLATE_SLICE_BYTES));
+      }
+    },
+  });
+  return body.pipeThrough(slices).pipeThrough(new DecompressionStream("gzip"));
+}
+
 /** All bytes, or null as soon as there are more than the limit. */
-async function collect(stream: ReadableStream<Uint8Array>): Promise<Uint8Array | null> {
+async function collect(body: ReadableStream<Uint8Array>): Promise<Uint8Array | null> {
+  const source = body.getReader();
   const chunks: Uint8Array[] = [];
   let byteCount = 0;
-  const source = stream.getReader();
   for (;;) {
     const { done, value } = await source.read();
     if (done) break;

@@ -7,6 +7,7 @@ import { FingerprintSet } from "./fingerprint-set.ts";
 import { decideProof, planFlush } from "./flush-plan.ts";
 import { GroupCommit, journalRowsOf } from "./group-commit.ts";
 import type { Group } from "./group-commit.ts";
+import { RejectedAllowance } from "./rejected-allowance.ts";
 
 describe("a fingerprint set", () => {
   test("holds what was added and nothing else", () => {
@@ -133,17 +134,17 @@ describe("group commit", () => {
     const groups: number[][] = [];
     const release: (() => void)[] = [];
     const commit = new GroupCommit(async (group: Group) => {
-      groups.push(group.clicks.map((p) => p.low));
+      groups.push(group.pieces.clicks.map((p) => p.low));
       await new Promise<void>((resolve) => release.push(resolve));
     });
-    commit.addClick(piece(1));
+    commit.add("clicks", piece(1));
     const first = commit.settled();
-    commit.addClick(piece(2));
+    commit.add("clicks", piece(2));
     const second = commit.settled();
     await Promise.resolve();
     await Promise.resolve();
     expect(groups).toEqual([[1, 2]]);
-    commit.addClick(piece(3));
+    commit.add("clicks", piece(3));
     const third = commit.settled();
     let thirdIsDone = false;
     void third.then(() => (thirdIsDone = true));
@@ -158,7 +159,7 @@ describe("group commit", () => {
   test("a duplicate, which adds nothing, waits for the commit that holds its first sight", async () => {
     let release!: () => void;
     const commit = new GroupCommit(() => new Promise<void>((resolve) => (release = resolve)));
-    commit.addClick(piece(1));
+    commit.add("clicks", piece(1));
     void commit.settled();
     await Promise.resolve();
     await Promise.resolve();
@@ -179,5 +180,59 @@ describe("group commit", () => {
       [5, [5, 6]],
     ]);
     expect(() => journalRowsOf(pieces, 4)).toThrow(/5 bytes/);
+  });
+});
+
+describe("what is kept of rejected clicks", () => {
+  const limits = { atOnceMax: 3, everyMs: 1_000, keysMax: 2 };
+  const takes = (allowance: RejectedAllowance, key: string, nowMs: number, count: number) =>
+    Array.from({ length: count }, () => allowance.take(key, nowMs)).filter(Boolean).length;
+
+  test("is bounded at once and over time, for each key alone", () => {
+    const allowance = new RejectedAllowance(limits);
+    expect(takes(allowance, "a", 0, 10)).toBe(3);
+    expect(takes(allowance, "b", 0, 10)).toBe(3);
+    expect(takes(allowance, "a", 999, 10)).toBe(0);
+    expect(takes(allowance, "a", 2_500, 10)).toBe(2);
+    expect(takes(allowance, "a", 1_000_000, 10)).toBe(3);
+  });
+
+  test("is not more when the clock jumps back, and less for nobody when keys are forgotten", () => {
+    const allowance = new RejectedAllowance(limits);
+    expect(takes(allowance, "a", 5_000, 3)).toBe(3);
+    expect(takes(allowance, "a", 0, 10)).toBe(0);
+    expect(takes(allowance, "b", 0, 1)).toBe(1);
+    expect(takes(allowance, "c", 0, 1)).toBe(1);
+    // "a" asked longest ago, and is new again.
+    expect(takes(allowance, "a", 0, 10)).toBe(3);
+  });
+
+  test("any sequence keeps at most the burst and what time has earned", () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 700 }), { maxLength: 200 }), (pauses) => {
+        const allowance = new RejectedAllowance(limits);
+        let nowMs = 0;
+        let kept = 0;
+        for (const pause of pauses) {
+          nowMs += pause;
+          if (allowance.take("a", nowMs)) kept++;
+        }
+        expect(kept).toBeLessThanOrEqual(limits.atOnceMax + nowMs / limits.everyMs);
+      }),
+    );
+  });
+
+  test("the others are one number of each kind in a commit", async () => {
+    const groups: Group[] = [];
+    const commit = new GroupCommit(async (group) => void groups.push(group));
+    const kind = { account: "a", keyId: "k", code: "missing", field: "ad_id" };
+    commit.count(kind, 1);
+    commit.count(kind, 5);
+    commit.count({ ...kind, field: "click_id" }, 1);
+    await commit.settled();
+    expect([...groups[0]!.counted.values()]).toEqual([
+      { ...kind, count: 6 },
+      { ...kind, field: "click_id", count: 1 },
+    ]);
   });
 });

@@ -4,23 +4,30 @@
  * `add` and `settled` are called in the same turn of the event loop as the dedup decision, so a
  * duplicate always waits for the commit that holds its first sight.
  */
+import type { CountedRejections, RejectionKind } from "../../wire/rejected-click.ts";
+import type { Chain } from "./storage.ts";
 
-/** Rows that are committed together. */
+/** What is committed together. */
 export interface Group {
-  /** Pieces of clicks_raw rows, each whole rows, with the fingerprints' lanes of each row. */
-  readonly clicks: GroupPiece[];
-  readonly rejected: GroupPiece[];
+  readonly pieces: Readonly<Record<Chain, GroupPiece[]>>;
+  /** By kind; each becomes one row. */
+  readonly counted: Map<string, CountedRejections>;
+}
+
+export function newGroup(): Group {
+  return { pieces: { clicks: [], rejected: [] }, counted: new Map() };
 }
 
 export interface GroupPiece {
   /** One row's bytes (a view of its batch). */
   readonly row: Uint8Array;
+  /** Lanes of the id's fingerprint; 0 for rejected clicks, whose ids nobody looks up. */
   readonly low: number;
   readonly high: number;
 }
 
 export class GroupCommit {
-  #forming: Group = { clicks: [], rejected: [] };
+  #forming = newGroup();
   #current: Promise<void> | null = null;
   #next: Promise<void> | null = null;
   readonly #commit: (group: Group) => Promise<void>;
@@ -30,18 +37,23 @@ export class GroupCommit {
     this.#commit = commit;
   }
 
-  addClick(piece: GroupPiece): void {
-    this.#forming.clicks.push(piece);
+  add(chain: Chain, piece: GroupPiece): void {
+    this.#forming.pieces[chain].push(piece);
   }
 
-  addRejected(piece: GroupPiece): void {
-    this.#forming.rejected.push(piece);
+  /** Rejections that leave their number only. */
+  count({ account, keyId, code, field }: RejectionKind, count: number): void {
+    const { counted } = this.#forming;
+    const name = JSON.stringify([account, keyId, code, field]);
+    const before = counted.get(name)?.count ?? 0;
+    counted.set(name, { account, keyId, code, field, count: before + count });
   }
 
   /** Resolves when everything added so far is durable. */
   settled(): Promise<void> {
-    const empty = this.#forming.clicks.length === 0 && this.#forming.rejected.length === 0;
-    if (empty) return this.#current ?? Promise.resolve();
+    const { pieces, counted } = this.#forming;
+    if (pieces.clicks.length === 0 && pieces.rejected.length === 0 && counted.size === 0)
+      return this.#current ?? Promise.resolve();
     this.#next ??= this.#run(this.#current);
     return this.#next;
   }
@@ -50,7 +62,7 @@ export class GroupCommit {
     // Also without a commit before it: requests that arrive in this turn join the group.
     await (before ?? Promise.resolve());
     const group = this.#forming;
-    this.#forming = { clicks: [], rejected: [] };
+    this.#forming = newGroup();
     this.#current = this.#next;
     this.#next = null;
     await this.#commit(group);

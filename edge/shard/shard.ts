@@ -7,9 +7,16 @@
  * it are durable; timers die with the object, so an alarm stands behind the flush timer.
  */
 import { DurableObject } from "cloudflare:workers";
-import { reader } from "../../wire/cursor.ts";
+import { reader, reserve, writer, written } from "../../wire/cursor.ts";
 import { DEDUP_KEY_OFFSET, eventTimeAt, walkRawClick } from "../../wire/raw-click.ts";
+import type { RejectionCode } from "../../wire/ingest.ts";
 import { SMALL_SKEW_MS_MAX } from "../../wire/limits.ts";
+import {
+  REJECTED_CLICK_BYTES_MAX,
+  rejectionKindOf,
+  writeCountedRejections,
+} from "../../wire/rejected-click.ts";
+import type { CountedRejections, RejectionKind } from "../../wire/rejected-click.ts";
 import type { ShardBatch } from "../click/batches.ts";
 import { edgeConfig } from "../config.ts";
 import type { EdgeConfig, Env } from "../config.ts";
@@ -21,7 +28,11 @@ import {
   FLUSH_RETRY_MS_MAX,
   FLUSH_RETRY_MS_MIN,
   JOURNAL_ROW_BYTES_MAX,
+  REJECTED_COUNTS_BYTES_MAX,
   REJECTED_JOURNAL_BYTES_MAX,
+  REJECTED_KEPT_AT_ONCE_MAX,
+  REJECTED_KEPT_EVERY_MS,
+  REJECTED_KEYS_MAX,
 } from "../limits.ts";
 import { NatsPublisher, PublishFailure } from "../publish/publisher.ts";
 import { bucketOf, DedupIndex, limitAfterDropping } from "./dedup-index.ts";
@@ -32,8 +43,12 @@ import { Flusher } from "./flusher.ts";
 import type { Failpoint } from "./flusher.ts";
 import { GroupCommit, journalRowsOf } from "./group-commit.ts";
 import type { Group, GroupPiece } from "./group-commit.ts";
+import { RejectedAllowance } from "./rejected-allowance.ts";
 import { CHAINS, ShardStorage } from "./storage.ts";
 import type { Chain, Identity } from "./storage.ts";
+
+/** These clicks lack nothing but a shard that remembers their time: they are kept to be applied again. */
+const APPLICABLE_CODE: RejectionCode = "too_old";
 
 /** What exists only once the shard knows who it is. */
 interface Running {
@@ -48,6 +63,11 @@ export class ClickShard extends DurableObject<Env> {
   readonly #index: DedupIndex;
   readonly #publisher: NatsPublisher;
   readonly #group = new GroupCommit((group) => this.#commit(group));
+  readonly #allowance = new RejectedAllowance({
+    atOnceMax: REJECTED_KEPT_AT_ONCE_MAX,
+    everyMs: REJECTED_KEPT_EVERY_MS,
+    keysMax: REJECTED_KEYS_MAX,
+  });
   readonly #journalBytes: Record<Chain, number> = { clicks: 0, rejected: 0 };
   readonly #nextNumber: Record<Chain, number> = { clicks: 1, rejected: 1 };
   readonly #loops: Record<Chain, FlushLoop> = { clicks: newLoop(), rejected: newLoop() };
@@ -80,7 +100,7 @@ export class ClickShard extends DurableObject<Env> {
 
   /**
    * Decides and keeps one batch. Resolves when every `accepted` and `duplicate` of the answer, and
-   * every rejected click that is kept, is durable.
+   * every rejected click that is kept or counted, is durable.
    */
   async accept(batch: ShardBatch): Promise<ShardAnswer> {
     const running = this.#running ?? this.#start(batch.shard);
@@ -88,6 +108,7 @@ export class ClickShard extends DurableObject<Env> {
     this.#forgetWhatMustGo(batch.rowEnds.length);
     const fates = this.#decide(batch, running);
     const rejectedKept = this.#keepRejected(batch);
+    for (const { count, ...kind } of batch.counted) this.#countRejected(kind, count);
     await this.#group.settled();
     return { fates, rejectedKept };
   }
@@ -185,7 +206,7 @@ export class ClickShard extends DurableObject<Env> {
         const row = batch.rows.subarray(spans.start, c.at);
         this.#index.add(bucket, low, high);
         this.#journalBytes.clicks += row.length;
-        this.#group.addClick({ row, low, high });
+        this.#group.add("clicks", { row, low, high });
       }
     }
     return fates;
@@ -198,19 +219,35 @@ export class ClickShard extends DurableObject<Env> {
     );
   }
 
-  /** How many are kept: beyond their quota rejected clicks are answered, and not kept. */
+  /** How many are kept with their bytes; the others are counted. */
   #keepRejected(batch: ShardBatch): number {
     let start = 0;
     let kept = 0;
+    const nowMs = Date.now();
     for (const end of batch.rejectedEnds) {
       const row = batch.rejectedRows.subarray(start, end);
       start = end;
-      if (this.#journalBytes.rejected >= REJECTED_JOURNAL_BYTES_MAX) break;
-      this.#journalBytes.rejected += row.length;
-      this.#group.addRejected({ row, low: 0, high: 0 });
-      kept++;
+      const kind = rejectionKindOf(reader(row));
+      const hasRoom = this.#journalBytes.rejected < REJECTED_JOURNAL_BYTES_MAX;
+      const mayStay =
+        hasRoom &&
+        (kind.code === APPLICABLE_CODE ||
+          this.#allowance.take(`${kind.account} ${kind.keyId}`, nowMs));
+      if (mayStay) {
+        this.#journalBytes.rejected += row.length;
+        this.#group.add("rejected", { row, low: 0, high: 0 });
+        kept++;
+      } else if (kind.code !== APPLICABLE_CODE) this.#countRejected(kind, 1);
+      // That one is answered `unavailable`, and comes again.
     }
     return kept;
+  }
+
+  #countRejected(kind: RejectionKind, count: number): void {
+    const bytesMax = REJECTED_JOURNAL_BYTES_MAX + REJECTED_COUNTS_BYTES_MAX;
+    if (this.#journalBytes.rejected < bytesMax) this.#group.count(kind, count);
+    // Noise for hours while NATS is away: counted clicks need the rest of the disk.
+    else console.error(JSON.stringify({ level: "warn", msg: "rejections forgotten", count }));
   }
 
   /**
@@ -220,22 +257,20 @@ export class ClickShard extends DurableObject<Env> {
   async #commit(group: Group): Promise<void> {
     try {
       await this.#reached("before_journal_commit");
-      const bucket = bucketOf(Date.now());
-      for (const { rows, fingerprints } of journalRowsOf(group.clicks, JOURNAL_ROW_BYTES_MAX)) {
-        this.#storage.appendJournal("clicks", this.#nextNumber.clicks++, {
-          bucket,
-          rowCount: fingerprints.length / 2,
-          rows,
-          fingerprints: new Uint8Array(fingerprints.buffer),
-        });
+      const nowMs = Date.now();
+      const bucket = bucketOf(nowMs);
+      for (const counted of group.counted.values()) {
+        group.pieces.rejected.push(this.#countedPiece(counted, nowMs));
       }
-      for (const { rows, fingerprints } of journalRowsOf(group.rejected, JOURNAL_ROW_BYTES_MAX)) {
-        this.#storage.appendJournal("rejected", this.#nextNumber.rejected++, {
-          bucket,
-          rowCount: fingerprints.length / 2,
-          rows,
-          fingerprints: null,
-        });
+      for (const chain of CHAINS) {
+        for (const part of journalRowsOf(group.pieces[chain], JOURNAL_ROW_BYTES_MAX)) {
+          this.#storage.appendJournal(chain, this.#nextNumber[chain]++, {
+            bucket,
+            rowCount: part.fingerprints.length / 2,
+            rows: part.rows,
+            fingerprints: chain === "clicks" ? new Uint8Array(part.fingerprints.buffer) : null,
+          });
+        }
       }
       this.#setAlarmBehind(Date.now() + ALARM_DELAY_MS);
       await this.ctx.storage.sync();
@@ -244,8 +279,17 @@ export class ClickShard extends DurableObject<Env> {
       this.ctx.abort(`a commit failed: ${String(error)}`);
       throw error;
     }
-    this.#committed("clicks", group.clicks);
-    this.#committed("rejected", group.rejected);
+    for (const chain of CHAINS) this.#committed(chain, group.pieces[chain]);
+  }
+
+  /** One row for all rejections of a kind in this commit. */
+  #countedPiece(counted: CountedRejections, nowMs: number): GroupPiece {
+    const c = writer(0);
+    reserve(c, REJECTED_CLICK_BYTES_MAX);
+    writeCountedRejections(c, this.#running!.identity.shard, nowMs, counted);
+    const row = written(c).slice();
+    this.#journalBytes.rejected += row.length;
+    return { row, low: 0, high: 0 };
   }
 
   /** New rows start the chain's timer; a full message does not wait for it. */

@@ -133,6 +133,7 @@ const ROWS: Record<TableName, Row[]> = {
       body: "\0\n".repeat(3000),
       body_bytes: 2 ** 32 - 1,
       sent_at: null,
+      occurrences: 2 ** 32 - 1,
     },
   ],
   flushes: [
