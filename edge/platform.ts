@@ -1,13 +1,7 @@
 /** What only the platform knows of a sender, through one adapter with two implementations. */
 import { IP_BYTES_MAX } from "../wire/limits.ts";
+import type { Sender } from "./click/sender.ts";
 import type { EdgeConfig } from "./config.ts";
-
-export interface Sender {
-  /** Two ASCII characters, `XX` where unknown. */
-  readonly country: string;
-  /** The client's address, or empty. */
-  readonly ip: string;
-}
 
 export interface Platform {
   sender(request: Request): Sender;

@@ -5,11 +5,11 @@ import { writeRawClick, RAW_CLICK_BYTES_MAX } from "../../wire/raw-click.ts";
 import { REJECTED_CLICK_BYTES_MAX, writeRejectedClick } from "../../wire/rejected-click.ts";
 import type { CountedRejections } from "../../wire/rejected-click.ts";
 import { shardOf } from "../../wire/routing.ts";
-import type { Sender } from "../platform.ts";
 import type { Classified } from "./classify.ts";
 import { isRejection, parseClick } from "./parse-click.ts";
 import type { Rejection } from "./parse-click.ts";
 import type { Envelope } from "./parse-envelope.ts";
+import type { Sender } from "./sender.ts";
 import { stampTime } from "./stamp.ts";
 
 /**

@@ -4,6 +4,9 @@ import { INFLATE_SLICE_BYTES } from "../limits.ts";
 import { problem } from "./parse-envelope.ts";
 import type { Problem } from "./parse-envelope.ts";
 
+/** The longest content type that is in use has 73 characters. */
+const HEADER_SHOWN_CHARACTERS = 100;
+
 const TYPES: readonly string[] = ["application/json", "text/plain"];
 
 export async function readBody(request: Request): Promise<string | Problem> {
@@ -15,7 +18,7 @@ export async function readBody(request: Request): Promise<string | Problem> {
     return problem(
       415,
       "unsupported_type",
-      `content-type ${type} is not read here: send application/json (text/plain from sendBeacon is read as JSON too)`,
+      `content-type ${shown(type)} is not read here: send application/json (text/plain from sendBeacon is read as JSON too)`,
     );
   }
   const encoding = (request.headers.get("content-encoding") ?? "identity").trim().toLowerCase();
@@ -23,13 +26,13 @@ export async function readBody(request: Request): Promise<string | Problem> {
     return problem(
       415,
       "unsupported_encoding",
-      `content-encoding ${encoding} is not read here: send gzip or nothing`,
+      `content-encoding ${shown(encoding)} is not read here: send gzip or nothing`,
     );
   }
   // A body that says how long it is needs not be read to be refused.
   if (Number(request.headers.get("content-length") ?? 0) > BODY_BYTES_MAX) return tooLarge();
   try {
-    const body = request.body ?? new Blob().stream();
+    const body = request.body ?? new Blob([]).stream();
     const bytes = await collect(encoding === "gzip" ? inflated(body) : body);
     if (bytes === null) return tooLarge();
     if (bytes.length === 0) {
@@ -44,6 +47,13 @@ export async function readBody(request: Request): Promise<string | Problem> {
       `the body is not what its headers say (${(error as Error).message}): send ${what}`,
     );
   }
+}
+
+/** Of a header that may be long, as much as an answer repeats. */
+function shown(text: string): string {
+  return text.length > HEADER_SHOWN_CHARACTERS
+    ? `${text.slice(0, HEADER_SHOWN_CHARACTERS)}…`
+    : text;
 }
 
 function tooLarge(): Problem {

@@ -5,6 +5,7 @@ import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DEFAULT_USER } from "../../infra/embedded/credentials.ts";
 import { clickhouseLaunch } from "../../infra/stack/clickhouse.ts";
 import { StackProcess } from "../../infra/stack/stack-process.ts";
 
@@ -31,9 +32,13 @@ export async function freePort(): Promise<number> {
  * Started as the stack starts it: watched until ready, and gone when the test's worker is, however it ends.
  *
  * @param dataDirectory made, and removed by `stop`, when not given
+ * @param user the one it answers; by default the one without a password
  * @throws StackError with the end of its log when it does not get ready
  */
-export async function startEmbeddedClickHouse(dataDirectory?: string): Promise<EmbeddedClickHouse> {
+export async function startEmbeddedClickHouse(
+  dataDirectory?: string,
+  user = DEFAULT_USER,
+): Promise<EmbeddedClickHouse> {
   const directory = dataDirectory ?? (await mkdtemp(join(tmpdir(), "clickmill-clickhouse-")));
   await mkdir(directory, { recursive: true });
   const port = await freePort();
@@ -41,7 +46,7 @@ export async function startEmbeddedClickHouse(dataDirectory?: string): Promise<E
   const server = new StackProcess(
     "the embedded ClickHouse",
     join(directory, "server.log"),
-    () => clickhouseLaunch(port, directory),
+    () => clickhouseLaunch(port, directory, user),
     () => {},
   );
   const removeData = async () => {
