@@ -1,4 +1,5 @@
 /** What every answer of `POST /v1/clicks` has to be, whatever was sent. */
+import { PROBLEM_CODES, REJECTION_CODES } from "../../wire/ingest.ts";
 import type { ClickResult, IngestAnswer } from "../../wire/ingest.ts";
 
 /** An answer that no SDK could make sense of; the message says why. */
@@ -17,8 +18,9 @@ export function checkProblem(status: number, body: unknown): string {
   if (said !== status || type !== "about:blank" || typeof title !== "string") {
     throw new WrongAnswer(`no problem+json: ${JSON.stringify(body)}`);
   }
-  if (typeof code !== "string" || !/^[a-z_]+$/.test(code))
-    throw new WrongAnswer("a problem without a code");
+  if (typeof code !== "string" || !(PROBLEM_CODES as readonly string[]).includes(code)) {
+    throw new WrongAnswer("a problem without a code that is documented");
+  }
   if (typeof detail !== "string" || !/send /.test(detail)) {
     throw new WrongAnswer(`${code} does not say what to send`);
   }
@@ -46,7 +48,8 @@ export function checkFates(body: unknown): IngestAnswer {
 }
 
 function checkFate({ status, code, message, click_id }: ClickResult): void {
-  if ((status === "rejected") !== (code !== undefined)) throw new WrongAnswer(`${status} ${code}`);
+  const hasCode = code !== undefined && REJECTION_CODES.includes(code);
+  if ((status === "rejected") !== hasCode) throw new WrongAnswer(`${status} ${code}`);
   if (status === "rejected" && (message ?? "") === "")
     throw new WrongAnswer(`${code} says nothing`);
   if (status !== "rejected" && typeof click_id !== "string") {

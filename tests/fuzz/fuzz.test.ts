@@ -91,7 +91,12 @@ describe("the parser", () => {
 });
 
 describe("an edge", () => {
-  const PROBLEM = { type: "about:blank", title: "x", code: "x", detail: "send less" };
+  const PROBLEM = {
+    type: "about:blank",
+    title: "too large",
+    code: "too_large",
+    detail: "send less",
+  };
   const answer = (status: number, body: unknown): RequestListener => {
     return (request, response) => {
       request.resume().on("end", () => {
