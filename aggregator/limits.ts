@@ -53,6 +53,9 @@ export const HEARTBEAT_MS = 2_000;
 export const ALARMS_WAITING_MAX = 1_000;
 export const ALARM_RETRY_MS = 5_000;
 
+/** A reader that has stopped says so again this often: an operator who looks at one screen of the log sees it. */
+export const READER_STOPPED_MS = 60_000;
+
 /** Tokens in a row that are remembered without their rows: one is a crash at the worst moment, four are a fault. */
 export const TOKENS_LOST_MAX = 3;
 
