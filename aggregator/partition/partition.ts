@@ -185,8 +185,10 @@ class EmissionPublisher {
 
   /** What is not ours on the subject moves the fence, and says nothing about emissions: the sink sets it aside. */
   async #askNewest(): Promise<NewestOnSubject> {
-    const { manager } = this.#parts;
-    const newest = await newestMessage(manager, STREAM.results, this.#subject, maySayWhatIsThere);
+    const { manager, partitions, partition } = this.#parts;
+    const newest = await newestMessage(manager, STREAM.results, this.#subject, (data) =>
+      maySayWhatIsThere(data, partitions, partition),
+    );
     if (newest === null) return { fence: 0, result: null };
     const fence = newest.last.sequence;
     if (newest.wanted === null) return { fence, result: null };
@@ -200,10 +202,14 @@ class EmissionPublisher {
   }
 }
 
-/** A result, or what a later version may have published as one. */
-function maySayWhatIsThere(data: Uint8Array): boolean {
+/** A result of this partition, or what a later version may have published as one. */
+function maySayWhatIsThere(data: Uint8Array, partitions: number, partition: number): boolean {
   const block = decodeBlock(data);
-  return isFault(block) ? block.fault === "version" : block.origin.kind === "result";
+  if (isFault(block)) return block.fault === "version";
+  const { origin } = block;
+  return (
+    origin.kind === "result" && origin.partitions === partitions && origin.partition === partition
+  );
 }
 
 function differs(a: Settings, b: Settings): boolean {

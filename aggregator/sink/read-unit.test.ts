@@ -122,9 +122,9 @@ describe.each(KINDS)("a %s block", (_, sink, origin, rowsOf) => {
   });
 
   test("in another stream does not belong there", () => {
-    for (const [name, other] of KINDS) {
+    for (const [, other] of KINDS) {
       if (other === sink) continue;
-      expect(read(other, encodeBlock(origin, 1, rowsOf(1)).bytes), name).toMatchObject({
+      expect(read(other, encodeBlock(origin, 1, rowsOf(1)).bytes)).toMatchObject({
         kind: "broken",
         reason: `a ${origin.kind} block does not belong in ${other.stream}`,
       });
