@@ -41,6 +41,11 @@ export const EPOCHS_PER_SHARD_MAX = 2;
 /** One JetStream acknowledgement. */
 export const PUBLISH_MS_MAX = 5_000;
 
+/** A person waits for the command line: a broker that does not answer so long is away. */
+export const CONNECT_MS_MAX = 5_000;
+/** A page of set-aside messages that ends short of what was promised. */
+export const LIST_EXPIRES_MS = 2_000;
+
 /** Bytes asked for ahead of a reader: some full messages; five readers hold 40 MB. */
 export const READ_AHEAD_BYTES = 8 * 1024 * 1024;
 

@@ -255,6 +255,19 @@ function originFault(origin: Origin): string | null {
   }
 }
 
+/** Who a broken message says made it; null where that cannot be read. Believe nothing of it. */
+export function guessOrigin(bytes: Uint8Array): Origin | null {
+  const prefix = readPrefix(bytes);
+  const kind = prefix === null ? undefined : kindOf(prefix.kindCode);
+  if (prefix === null || kind === undefined || !VERSIONS_READ.includes(prefix.version)) return null;
+  try {
+    return readOrigin(reader(bytes.subarray(PREFIX_BYTES)), kind);
+  } catch (error) {
+    if (error instanceof CursorError) return null;
+    throw error;
+  }
+}
+
 export function isFault(block: Block | BlockFault): block is BlockFault {
   return "fault" in block;
 }

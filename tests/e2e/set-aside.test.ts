@@ -1,20 +1,28 @@
 /** Messages that are not ours, and messages that only a later version understands, in every stream under traffic. */
-import { readFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { JetStreamClient, JetStreamManager, StoredMsg } from "@nats-io/jetstream";
-import { connect } from "@nats-io/transport-node";
+import { connect, headers } from "@nats-io/transport-node";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import {
+  messageId,
   partialSubject,
   rawSubject,
   rejectedSubject,
   resultSubject,
   SET_ASIDE_HEADER,
+  setAsideSubject,
   STREAM,
 } from "../../wire/subjects.ts";
 import {
   garbage,
+  OWN_PARTITIONS,
+  OWN_SHARD,
   ofVersion,
   ownPartial,
   ownRaw,
@@ -100,21 +108,20 @@ const placeOf = (m: StoredMsg) =>
 describe("messages that are not ours", () => {
   const published: Published[] = [];
 
-  async function expectAllAside(): Promise<void> {
-    const places = published.map((p) => `${p.subject} ${p.sequence}`).toSorted();
-    await vi.waitFor(
-      async () => {
-        const aside = await setAsideMessages();
-        expect(aside.map(placeOf).toSorted()).toEqual(places);
-        const repairs = await t.select<{ alarm: string; place: string }>(
-          "SELECT alarm, concat(subject, ' ', replaceOne(message_id, 'sequence ', '')) AS place FROM repairs ORDER BY place",
-        );
-        expect(repairs.map((r) => r.place).toSorted()).toEqual(places);
-        expect(new Set(repairs.map((r) => r.alarm))).toEqual(new Set(["set_aside"]));
-      },
-      { timeout: SETTLED_MS_MAX, interval: 300 },
+  const places = () => published.map((p) => `${p.subject} ${p.sequence}`).toSorted();
+  /** Where the messages stood that are in SET_ASIDE, and those that are on the repair list. */
+  async function noticed() {
+    const aside = await setAsideMessages();
+    const repairs = await t.select<{ alarm: string; place: string }>(
+      "SELECT alarm, concat(subject, ' ', replaceOne(message_id, 'sequence ', '')) AS place FROM repairs",
     );
+    return {
+      aside: aside.map(placeOf).toSorted(),
+      listed: repairs.map((r) => r.place).toSorted(),
+      alarms: [...new Set(repairs.map((r) => r.alarm))],
+    };
   }
+  const once = () => ({ aside: places(), listed: places(), alarms: ["set_aside"] });
 
   test("go to SET_ASIDE with reason, subject and sequence, onto the repair list, and block nothing", async () => {
     const run = traffic(7, "not-ours");
@@ -129,11 +136,14 @@ describe("messages that are not ours", () => {
     }
     await run.done;
     expect(clean(await t.verdict(run.ledger))).toEqual(CLEAN);
-    await expectAllAside();
+    await vi.waitFor(async () => expect(await noticed()).toEqual(once()), {
+      timeout: SETTLED_MS_MAX,
+      interval: 300,
+    });
     for (const m of await setAsideMessages()) {
       const from = published.find((p) => placeOf(m) === `${p.subject} ${p.sequence}`)!;
-      expect(Buffer.from(m.data).equals(from.bytes), from.name).toBe(true);
-      expect(m.header.get(SET_ASIDE_HEADER.reason), from.name).not.toBe("");
+      expect([from.name, Buffer.from(m.data).equals(from.bytes)]).toEqual([from.name, true]);
+      expect(m.header.get(SET_ASIDE_HEADER.reason)).not.toBe("");
     }
     expect(t.stack.processes.aggregator.pid).toBe(pid);
     process.kill(pid, 0);
@@ -147,7 +157,10 @@ describe("messages that are not ours", () => {
     for (const { subject } of NOT_OURS) {
       published.push(await publish("after the restart", subject, Buffer.from("no block")));
     }
-    await expectAllAside();
+    await vi.waitFor(async () => expect(await noticed()).toEqual(once()), {
+      timeout: SETTLED_MS_MAX,
+      interval: 300,
+    });
   });
 });
 
@@ -250,5 +263,216 @@ describe("an unknown wire version", () => {
       { alarm: "reader_stopped" },
       { alarm: "set_aside" },
     ]);
+  });
+});
+
+describe("clickmill deadletters", () => {
+  const COMMAND = fileURLToPath(new URL("../../aggregator/cli/clickmill.ts", import.meta.url));
+  interface Ended {
+    readonly code: number;
+    readonly stdout: string;
+    readonly stderr: string;
+  }
+  /** The real command, as a process. */
+  function deadletters(args: readonly string[], natsUrl = t.stack.urls.nats): Promise<Ended> {
+    const options = { env: { ...process.env, NATS_URL: natsUrl } };
+    return new Promise((resolve) => {
+      execFile(
+        process.execPath,
+        [COMMAND, "deadletters", ...args],
+        options,
+        (error, stdout, stderr) => {
+          resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+        },
+      ).stdin?.end();
+    });
+  }
+  async function json<T>(...args: string[]): Promise<T> {
+    const { stdout } = await deadletters([...args, "--json"]);
+    return JSON.parse(stdout) as T;
+  }
+  interface Page {
+    readonly letters: readonly {
+      sequence: number;
+      subject: string;
+      stream_sequence: number;
+      reason: string;
+    }[];
+    readonly more: number;
+  }
+  const aside = async () => (await setAsideMessages()).map((m) => m.seq);
+
+  /** As an older reader would have set it aside. */
+  async function putAside(stream: "CLICKS_RAW" | "RESULTS", bytes: Uint8Array): Promise<string> {
+    const h = headers();
+    h.set(SET_ASIDE_HEADER.reason, "an older reader could not read it");
+    h.set(SET_ASIDE_HEADER.subject, "clicks.raw.4000");
+    h.set(SET_ASIDE_HEADER.sequence, "1");
+    const { seq } = await js.publish(setAsideSubject(stream), bytes, { headers: h });
+    return String(seq);
+  }
+  async function retried(...sequences: string[]): Promise<void> {
+    const { code, stderr } = await deadletters(["retry", ...sequences]);
+    expect([code, stderr]).toEqual([0, ""]);
+  }
+  async function eventually(query: string, rows: readonly object[]): Promise<void> {
+    await vi.waitFor(async () => expect(await t.select(query)).toEqual(rows), {
+      timeout: SETTLED_MS_MAX,
+      interval: 200,
+    });
+  }
+
+  test("list names all, oldest first, page by page and by stream", async () => {
+    const all = await setAsideMessages();
+    const first = await json<Page>("list", "--limit", "15");
+    expect(first.more).toBe(all.length - 15);
+    const rest = await json<Page>("list", "--after", String(first.letters.at(-1)!.sequence));
+    expect(rest.more).toBe(0);
+    expect(
+      [...first.letters, ...rest.letters].map((l) => [
+        l.sequence,
+        `${l.subject} ${l.stream_sequence}`,
+      ]),
+    ).toEqual(all.map((m) => [m.seq, placeOf(m)]));
+    const ofResults = await json<Page>("list", "--stream", "results");
+    expect(new Set(ofResults.letters.map((l) => l.subject))).toEqual(
+      new Set([resultSubject(PARTITIONS, 0)]),
+    );
+    const text = await deadletters(["list", "--limit", "2"]);
+    expect(text.code).toBe(0);
+    expect(text.stdout.split("\n").slice(0, 2)).toEqual([
+      expect.stringMatching(/^sequence  set aside/),
+      expect.stringContaining("0 bytes are no block"),
+    ]);
+    expect(text.stdout).toContain(`and ${all.length - 2} more: add --after ${all[1]!.seq}`);
+  });
+
+  test("show tells why, and writes the bytes to a file", async () => {
+    const wanted = NOT_OURS[0]!.garbage["one bit of the body"]!;
+    const m = (await setAsideMessages()).find((a) => Buffer.from(a.data).equals(wanted))!;
+    const file = join(mkdtempSync(join(tmpdir(), "clickmill-show-")), "message.bin");
+    const { code, stdout } = await deadletters([
+      "show",
+      String(m.seq),
+      "--out",
+      file,
+      "--bytes",
+      "32",
+    ]);
+    expect(code).toBe(0);
+    expect(stdout).toContain("now         checksum differs");
+    expect(stdout).toContain(`${SET_ASIDE_HEADER.subject}: ${rawSubject(0)}`);
+    expect(stdout).toContain(`bytes       32 of ${wanted.length}`);
+    expect(readFileSync(file).equals(wanted)).toBe(true);
+    rmSync(dirname(file), { recursive: true });
+  });
+
+  test("retry refuses what is still broken and what is partial, and changes nothing", async () => {
+    const before = await aside();
+    const { letters } = await json<Page>("list");
+    const ends = async (subject: string, said: RegExp) => {
+      const { sequence } = letters.find((l) => l.subject === subject)!;
+      const { code, stdout, stderr } = await deadletters(["retry", String(sequence)]);
+      expect(code).toBe(1);
+      expect(stdout).toMatch(said);
+      expect(stderr).toContain("1 of 1 refused");
+    };
+    await ends(rawSubject(0), /refused: still not readable: 0 bytes are no block/);
+    await ends(partialSubject(PARTITIONS, 0), /refused: .*recalculation from raw/);
+    const all = await deadletters(["retry", "--all"]);
+    expect([all.code, all.stdout.trim().split("\n").length]).toEqual([1, before.length]);
+    expect(await aside()).toEqual(before);
+    const { state } = await manager.streams.info(STREAM.raw, {
+      subjects_filter: "clicks.raw.again",
+    });
+    expect(state.subjects ?? {}).toEqual({});
+  });
+
+  test("retry counts a flush that was set aside once, however often it is sent back", async () => {
+    const before = await aside();
+    const rows = (flush: number) =>
+      `SELECT toInt32(count()) AS n, toInt32(uniqExact(click_id)) AS ids FROM clicks_raw WHERE shard = ${OWN_SHARD} AND flush = ${flush}`;
+    const ledger = (flush: number) =>
+      `SELECT toInt32(clicks) AS clicks FROM flushes WHERE chain = 'clicks' AND shard = ${OWN_SHARD} AND flush = ${flush}`;
+    await retried(await putAside("CLICKS_RAW", OURS.raw.bytes));
+    await eventually(ledger(1), [{ clicks: 2 }]);
+    await eventually(rows(1), [{ n: 2, ids: 2 }]);
+    await retried(await putAside("CLICKS_RAW", OURS.raw.bytes));
+    // It stands behind the second copy in the stream: when it is there, that one was read.
+    await retried(await putAside("CLICKS_RAW", ownRaw(nowMs, 2).bytes));
+    await eventually(ledger(2), [{ clicks: 2 }]);
+    expect(await t.select(rows(1))).toEqual([{ n: 2, ids: 2 }]);
+    expect(await t.select(ledger(1))).toEqual([{ clicks: 2 }]);
+    const { state } = await manager.streams.info(STREAM.raw, {
+      subjects_filter: "clicks.raw.again",
+    });
+    expect(state.subjects).toEqual({ "clicks.raw.again": 3 });
+    expect(await aside()).toEqual(before);
+  });
+
+  test("retry fills the hole that a result left when it was set aside", async () => {
+    const rows = (emission: number) =>
+      `SELECT toInt32(count()) AS n FROM ad_clicks_1m WHERE partitions = ${OWN_PARTITIONS} AND emission = ${emission}`;
+    const ledger = (emission: number) =>
+      `SELECT toInt32(rows) AS rows FROM emissions WHERE partitions = ${OWN_PARTITIONS} AND emission = ${emission}`;
+    const subject = resultSubject(OWN_PARTITIONS, 3);
+    const result = (emission: number) => {
+      const { bytes, hash } = ownResult(nowMs, emission);
+      return { bytes, id: messageId(subject, `${OWN_PARTITIONS}.3`, `${emission}.0`, hash) };
+    };
+    await js.publish(subject, result(2).bytes, { msgID: result(2).id });
+    await eventually(ledger(2), [{ rows: 1 }]);
+    await eventually(`SELECT detail FROM repairs WHERE alarm = 'hole' AND subject = '${subject}'`, [
+      { detail: "9.3:2:0 follows 0.0" },
+    ]);
+    await retried(await putAside("RESULTS", result(1).bytes));
+    await eventually(ledger(1), [{ rows: 1 }]);
+    await retried(
+      await putAside("RESULTS", result(1).bytes),
+      await putAside("RESULTS", result(3).bytes),
+    );
+    await eventually(ledger(3), [{ rows: 1 }]);
+    expect(await t.select(rows(1))).toEqual([{ n: 1 }]);
+    expect(await t.select(ledger(1))).toEqual([{ rows: 1 }]);
+    // Neither what was sent back nor the stranger's results have disturbed anybody.
+    expect(await t.select("SELECT DISTINCT alarm FROM repairs ORDER BY alarm")).toEqual([
+      { alarm: "hole" },
+      { alarm: "reader_stopped" },
+      { alarm: "set_aside" },
+    ]);
+  });
+
+  test("drop says what would go, and deletes with --yes only", async () => {
+    const before = await aside();
+    const [first, second] = before.map(String);
+    const asked = await deadletters(["drop", first!, second!]);
+    expect(asked.code).toBe(2);
+    expect(asked.stdout).toContain("0 bytes are no block");
+    expect(asked.stderr).toContain("nothing was dropped: add --yes");
+    const unknown = await deadletters(["drop", first!, "999999", "--yes"]);
+    expect(unknown.code).toBe(1);
+    expect(unknown.stderr).toContain("no message is set aside under 999999");
+    expect(await aside()).toEqual(before);
+    const done = await deadletters(["drop", first!, second!, "--yes"]);
+    expect([done.code, done.stdout]).toEqual([0, `Dropped 2: ${first}, ${second}\n`]);
+    expect(await aside()).toEqual(before.slice(2));
+  });
+
+  test("what is not there is said in words", async () => {
+    const failed = async (args: string[], said: string, code = 1, url = t.stack.urls.nats) => {
+      const ended = await deadletters(args, url);
+      expect([args, ended.code, ended.stderr]).toEqual([args, code, expect.stringContaining(said)]);
+    };
+    await failed(["show", "999999"], "no message is set aside under 999999");
+    await failed(["retry", "999999"], "no message is set aside under 999999");
+    await failed(["retry"], "name the sequences to retry, or --all", 2);
+    await failed(["show", "first"], "a whole number from 1 on", 2);
+    await failed(["list"], "no NATS answers at nats://127.0.0.1:9", 1, "nats://127.0.0.1:9");
+    await manager.streams.purge(STREAM.setAside);
+    const empty = await deadletters(["list"]);
+    expect([empty.code, empty.stdout]).toEqual([0, "Nothing is set aside.\n"]);
+    await manager.streams.delete(STREAM.setAside);
+    await failed(["list"], "there is no stream SET_ASIDE yet");
+    await failed(["drop", "1", "--yes"], "there is no stream SET_ASIDE yet");
   });
 });

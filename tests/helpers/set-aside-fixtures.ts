@@ -38,14 +38,15 @@ function made(origin: Origin, rows: number, body: Uint8Array): Made {
   return { origin, rows, body, ...encodeBlock(origin, rows, body) };
 }
 
-/** Flush 1 of the own producer, with `rows` clicks. */
-export function ownRaw(nowMs: number, rows = 2): Made {
-  const unit = { ...FLUSH, flushedOn: dayOf(nowMs) };
+/** A flush of the own producer, of two clicks. */
+export function ownRaw(nowMs: number, flush = 1): Made {
+  const rows = 2;
+  const unit = { ...FLUSH, flush, previous: flush - 1, flushedOn: dayOf(nowMs) };
   const c = writer();
   for (let i = 0; i < rows; i++) {
     const start = c.at;
     reserve(c, RAW_CLICK_BYTES_MAX);
-    writeRawClick(c, { ...LONGEST_CLICK, shard: OWN_SHARD, clickId: `own.${i}` });
+    writeRawClick(c, { ...LONGEST_CLICK, shard: OWN_SHARD, clickId: `own.${flush}.${i}` });
     c.bytes.set(unitBytes(unit), start);
   }
   return made({ kind: "raw", ...unit, idsHash: 5n }, rows, written(c));
