@@ -41,6 +41,11 @@ export const EPOCHS_PER_SHARD_MAX = 2;
 /** One JetStream acknowledgement. */
 export const PUBLISH_MS_MAX = 5_000;
 
+/** A person waits for the command line: a broker that does not answer so long is away. */
+export const CONNECT_MS_MAX = 5_000;
+/** A page of set-aside messages that ends short of what was promised. */
+export const LIST_EXPIRES_MS = 2_000;
+
 /** Bytes asked for ahead of a reader: some full messages; five readers hold 40 MB. */
 export const READ_AHEAD_BYTES = 8 * 1024 * 1024;
 
@@ -52,6 +57,9 @@ export const HEARTBEAT_MS = 2_000;
 /** Alarms that wait for ClickHouse; ~500 bytes each. Beyond, only the log has them. */
 export const ALARMS_WAITING_MAX = 1_000;
 export const ALARM_RETRY_MS = 5_000;
+
+/** A reader that has stopped says so again this often: an operator who looks at one screen of the log sees it. */
+export const READER_STOPPED_MS = 60_000;
 
 /** Tokens in a row that are remembered without their rows: one is a crash at the worst moment, four are a fault. */
 export const TOKENS_LOST_MAX = 3;

@@ -87,7 +87,8 @@ const parts = Array.from({ length: config.partitions }, (_, partition) => ({
 await Promise.all(parts.map(openSubject));
 const partitions = parts.map(runPartition);
 const sinks = [RAW_SINK, REJECTED_SINK, RESULT_SINK].flatMap((kind) => {
-  const trimmer = new Trimmer({ ...shared, stream: kind.stream, keepMs: config.streamKeepMs });
+  const { stream, blockKind } = kind;
+  const trimmer = new Trimmer({ ...shared, stream, blockKind, keepMs: config.streamKeepMs });
   return [runSink({ ...shared, kind, database, trimmer }), trimmer.run()];
 });
 const ticker = runTicker({

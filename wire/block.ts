@@ -12,6 +12,8 @@
  *
  * The checksum is also the hash that records, message ids and ledgers name. Readers accept
  * `WIRE_VERSION` and its predecessor; another version stops the reader (the data is not at fault).
+ * A version is believed only under a right checksum, or two random bytes would stop a reader: so these
+ * 24 bytes, and what the checksum covers, stay the same in every version.
  */
 import {
   CursorError,
@@ -41,7 +43,7 @@ export const WIRE_VERSION = 1;
 /** Version 1 has no predecessor. */
 const VERSIONS_READ: readonly number[] = [WIRE_VERSION];
 
-const PREFIX_BYTES = 24;
+export const PREFIX_BYTES = 24;
 const HASHED_FROM = 12;
 
 export const KIND = { raw: 1, partial: 2, rejected: 3, result: 4, tick: 5, settings: 6 } as const;
@@ -166,37 +168,102 @@ function checksum(bytes: Uint8Array, end: number): bigint {
 /** Why bytes are not a block: `broken` is the data's fault, `version` is ours. */
 export type BlockFault = { readonly fault: "broken" | "version"; readonly reason: string };
 
-/** Decodes a message. The outside is checked here, once: version, kind, lengths, checksum, origin. */
-export function decodeBlock(bytes: Uint8Array): Block | BlockFault {
-  if (bytes.length < PREFIX_BYTES) return broken(`${bytes.length} bytes are no block`);
+/** The first bytes of a message as a block has them, whether or not it is one. */
+export interface BlockPrefix {
+  readonly version: number;
+  readonly kindCode: number;
+  readonly checksum: bigint;
+  readonly rows: number;
+  readonly originBytes: number;
+  readonly bodyBytes: number;
+}
+
+/** Null for fewer bytes than a prefix has. */
+export function readPrefix(bytes: Uint8Array): BlockPrefix | null {
+  if (bytes.length < PREFIX_BYTES) return null;
   const c = reader(bytes);
-  const version = readU16(c);
+  return {
+    version: readU16(c),
+    kindCode: readU16(c),
+    checksum: readU64(c),
+    rows: readU32(c),
+    originBytes: readU32(c),
+    bodyBytes: readU32(c),
+  };
+}
+
+/** The kind of a code; undefined for one that this reader does not know. */
+export function kindOf(code: number): Kind | undefined {
+  return (Object.keys(KIND) as Kind[]).find((kind) => KIND[kind] === code);
+}
+
+/** Decodes a message. The outside is checked here, once: lengths, checksum, version, kind, origin. */
+export function decodeBlock(bytes: Uint8Array): Block | BlockFault {
+  const prefix = readPrefix(bytes);
+  if (prefix === null) return broken(`${bytes.length} bytes are no block`);
+  const { version, kindCode, rows, originBytes, bodyBytes } = prefix;
+  if (PREFIX_BYTES + originBytes + bodyBytes !== bytes.length) {
+    return broken(
+      `lengths say ${PREFIX_BYTES + originBytes + bodyBytes} bytes, the message has ${bytes.length}`,
+    );
+  }
+  if (checksum(bytes, bytes.length) !== prefix.checksum) return broken("checksum differs");
   if (!VERSIONS_READ.includes(version)) {
     return {
       fault: "version",
       reason: `wire version ${version}, this reader knows ${VERSIONS_READ.join(", ")}`,
     };
   }
-  const kindCode = readU16(c);
-  const hash = readU64(c);
-  const rows = readU32(c);
-  const originBytes = readU32(c);
-  const bodyBytes = readU32(c);
-  if (PREFIX_BYTES + originBytes + bodyBytes !== bytes.length) {
-    return broken(
-      `lengths say ${PREFIX_BYTES + originBytes + bodyBytes} bytes, the message has ${bytes.length}`,
-    );
-  }
-  if (checksum(bytes, bytes.length) !== hash) return broken("checksum differs");
-  const kind = (Object.keys(KIND) as Kind[]).find((k) => KIND[k] === kindCode);
+  const kind = kindOf(kindCode);
   if (kind === undefined) return broken(`kind ${kindCode} is unknown`);
   try {
     const originCursor = reader(bytes.subarray(PREFIX_BYTES, PREFIX_BYTES + originBytes));
     const origin = readOrigin(originCursor, kind);
     if (originCursor.at !== originBytes) return broken("origin has bytes left over");
-    return { rows, origin, body: bytes.subarray(PREFIX_BYTES + originBytes), hash };
+    const fault = originFault(origin);
+    if (fault !== null) return broken(`origin: ${fault}`);
+    return {
+      rows,
+      origin,
+      body: bytes.subarray(PREFIX_BYTES + originBytes),
+      hash: prefix.checksum,
+    };
   } catch (error) {
     if (error instanceof CursorError) return broken(`origin: ${error.message}`);
+    throw error;
+  }
+}
+
+/** Numbers that no producer counts to: tables could not hold them, or would find them under another key. */
+function originFault(origin: Origin): string | null {
+  switch (origin.kind) {
+    case "raw":
+    case "rejected":
+    case "partial":
+      if (origin.flush < 1 || origin.previous < 0 || origin.previous >= origin.flush) {
+        return `flush ${origin.flush} after ${origin.previous}`;
+      }
+      return null;
+    case "result":
+      if (origin.emission < 1 || origin.chunk >= origin.chunks || origin.emissionRows < 0) {
+        return `emission ${origin.emission}, chunk ${origin.chunk} of ${origin.chunks}, ${origin.emissionRows} rows`;
+      }
+      return null;
+    case "tick":
+    case "settings":
+      return null;
+  }
+}
+
+/** Who a broken message says made it; null where that cannot be read. Believe nothing of it. */
+export function guessOrigin(bytes: Uint8Array): Origin | null {
+  const prefix = readPrefix(bytes);
+  const kind = prefix === null ? undefined : kindOf(prefix.kindCode);
+  if (prefix === null || kind === undefined || !VERSIONS_READ.includes(prefix.version)) return null;
+  try {
+    return readOrigin(reader(bytes.subarray(PREFIX_BYTES)), kind);
+  } catch (error) {
+    if (error instanceof CursorError) return null;
     throw error;
   }
 }
@@ -311,10 +378,14 @@ function writeProducer(c: Cursor, p: ProducerNumber): void {
   writeI64(c, p.flush);
 }
 
+/** As producers make them; other bytes would not survive being text in ids, keys and headers. */
+const EPOCH_TEXT = /^[!-~]+$/;
+
 function readProducer(c: Cursor): ProducerNumber {
   const shard = readU16(c);
   need(c, EPOCH_BYTES);
   const epoch = textOf(c.bytes.subarray(c.at, c.at + EPOCH_BYTES));
+  if (!EPOCH_TEXT.test(epoch)) throw new CursorError("an epoch that is no printable text", c.at);
   c.at += EPOCH_BYTES;
   return { shard, epoch, flush: readI64(c) };
 }

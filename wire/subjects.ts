@@ -32,6 +32,16 @@ export const SINK_TICK_SUBJECTS = [
   "clicks.rejected.tick",
   "results.tick",
 ] as const;
+/**
+ * Where a set-aside message goes back to: its own stream, where its sink knows it by its origin, and never
+ * its own subject, whose newest message is a shard's proof or a partition's fence. There is none for
+ * partial counts: a partition has moved on, and skips old numbers.
+ */
+export const AGAIN_SUBJECTS: Readonly<Partial<Record<StreamName, string>>> = {
+  CLICKS_RAW: "clicks.raw.again",
+  CLICKS_REJECTED: "clicks.rejected.again",
+  RESULTS: "results.again",
+};
 /** Headers of a set-aside message: why, and where it stood. */
 export const SET_ASIDE_HEADER = {
   reason: "Clickmill-Reason",
@@ -39,6 +49,10 @@ export const SET_ASIDE_HEADER = {
   sequence: "Clickmill-Sequence",
 } as const;
 export const setAsideSubject = (stream: StreamName) => `set_aside.${stream}`;
+/** The stream that a set-aside message stood in; null for a subject that none of ours has. */
+export function streamOfSetAside(subject: string): StreamName | null {
+  return Object.values(STREAM).find((stream) => setAsideSubject(stream) === subject) ?? null;
+}
 
 /**
  * A message id: subject, producer, number, hash. The same bytes always get the same id, so

@@ -48,8 +48,11 @@ export function createAlarms({ log, signal, nowMs, insert, isPassing }: AlarmPar
   return {
     raise(noticedBy, alarm) {
       log.error({ noticedBy, ...alarm }, "alarm");
+      const token = createHash("sha256")
+        .update(JSON.stringify([noticedBy, alarm]))
+        .digest("hex");
       // The log has it in any case.
-      if (waiting.length >= ALARMS_WAITING_MAX) return;
+      if (waiting.length >= ALARMS_WAITING_MAX || waiting.some((w) => w.token === token)) return;
       const c = writer();
       encodeRow(c, REPAIRS, {
         noticed_at: nowMs(),
@@ -59,9 +62,6 @@ export function createAlarms({ log, signal, nowMs, insert, isPassing }: AlarmPar
         message_id: alarm.messageId,
         detail: alarm.detail,
       });
-      const token = createHash("sha256")
-        .update(JSON.stringify([noticedBy, alarm]))
-        .digest("hex");
       waiting.push({ row: written(c), token });
       if (sending !== null) return;
       sending = send();

@@ -5,16 +5,15 @@
 import type { ResultOrigin } from "../../wire/block.ts";
 import { hashText } from "../../wire/hash.ts";
 
-/** The newest message on the results subject; null when there is none. */
-export type NewestResult =
-  | (Pick<ResultOrigin, "emission" | "chunk" | "chunks" | "emissionHash"> & {
-      readonly sequence: number;
-    })
-  | null;
+/** The newest result on the results subject; null when there is none. */
+export type NewestResult = Pick<
+  ResultOrigin,
+  "emission" | "chunk" | "chunks" | "emissionHash"
+> | null;
 
 export type PublishDecision =
-  /** Publish, if the subject's last sequence is still this. `hole`: emissions before it are gone. */
-  | { readonly kind: "publish"; readonly fence: number; readonly hole: string | null }
+  /** Publish, if the subject is still as it was seen. `hole`: emissions before it are gone. */
+  | { readonly kind: "publish"; readonly hole: string | null }
   /** It is there. */
   | { readonly kind: "skip" }
   /** The same number with other content is there: this state, or that one, is wrong. */
@@ -30,7 +29,7 @@ export function decidePublish(
       emission.number === 1 && chunk === 0
         ? null
         : `nothing is there before emission ${emission.number}.${chunk}`;
-    return { kind: "publish", fence: 0, hole };
+    return { kind: "publish", hole };
   }
   if (emission.number < newest.emission) return { kind: "skip" };
   if (emission.number === newest.emission) {
@@ -51,5 +50,5 @@ export function decidePublish(
   const hole = follows
     ? null
     : `emission ${emission.number}.${chunk} follows ${newest.emission}.${newest.chunk} of ${newest.chunks}`;
-  return { kind: "publish", fence: newest.sequence, hole };
+  return { kind: "publish", hole };
 }

@@ -10,6 +10,8 @@ import type { Alarms } from "../ops/alarms.ts";
 import type { Log } from "../ops/log.ts";
 import { retry } from "../ops/retry.ts";
 import { isNatsFailure } from "../source/nats-failure.ts";
+import { newestMessage } from "../source/newest-message.ts";
+import { ReaderStop, runStoppable } from "../source/reader-stop.ts";
 import { setAside } from "../source/set-aside.ts";
 import { readStream, storedMessage } from "../source/stream-reader.ts";
 import type { StreamMessage } from "../source/stream-reader.ts";
@@ -44,6 +46,10 @@ export async function openSubject(parts: PartitionParts): Promise<void> {
 
 /** Runs until the signal aborts; throws what must not be survived. */
 export async function runPartition(parts: PartitionParts): Promise<void> {
+  await runStoppable(`partition ${parts.partition}`, parts, () => readPartition(parts));
+}
+
+async function readPartition(parts: PartitionParts): Promise<void> {
   const { partitions, partition, log } = parts;
   const subject = partialSubject(partitions, partition);
   const state = newPartition(partitions, partition, parts.kernel);
@@ -71,8 +77,7 @@ export async function runPartition(parts: PartitionParts): Promise<void> {
 async function readBlock(parts: PartitionParts, message: StreamMessage): Promise<Block | null> {
   const block = decodeBlock(message.data);
   if (!isFault(block)) return block;
-  if (block.fault === "version")
-    throw new Error(`${message.subject} ${message.sequence}: ${block.reason}`);
+  if (block.fault === "version") throw new ReaderStop(message, block.reason);
   await setAside(parts, STREAM.partial, message, block.reason);
   return null;
 }
@@ -89,9 +94,17 @@ async function carryOut(
     case "alarm":
       parts.alarms.raise(`partition ${parts.partition}`, effect.alarm);
       return;
+    case "stop":
+      throw new ReaderStop(message, effect.reason);
     case "set_aside":
       return setAside(parts, STREAM.partial, message, effect.reason);
   }
+}
+
+interface NewestOnSubject {
+  /** The subject's last sequence, whatever stands there; 0 for none. */
+  readonly fence: number;
+  readonly result: NewestResult;
 }
 
 /** Publishes emissions behind the fence of their subject. */
@@ -99,7 +112,7 @@ class EmissionPublisher {
   readonly #parts: PartitionParts;
   readonly #subject: string;
   /** The newest message on the results subject as far as we know; undefined: ask. */
-  #newest: NewestResult | undefined;
+  #newest: NewestOnSubject | undefined;
 
   constructor(parts: PartitionParts) {
     this.#parts = parts;
@@ -130,7 +143,8 @@ class EmissionPublisher {
     const { alarms, partition } = this.#parts;
     for (;;) {
       this.#newest ??= await this.#askNewest();
-      const decision = decidePublish(emission, message.chunk, this.#newest);
+      const { result, fence } = this.#newest;
+      const decision = decidePublish(emission, message.chunk, result);
       if (decision.kind === "skip") return false;
       if (decision.kind === "differs") {
         alarms.raise(
@@ -149,14 +163,13 @@ class EmissionPublisher {
         const ack = await this.#parts.js.publish(this.#subject, message.bytes, {
           msgID: message.id,
           timeout: PUBLISH_MS_MAX,
-          expect: { lastSubjectSequence: decision.fence },
+          expect: { lastSubjectSequence: fence },
         });
+        const { number, hash, messages } = emission;
+        const { chunk } = message;
         this.#newest = {
-          emission: emission.number,
-          chunk: message.chunk,
-          chunks: emission.messages.length,
-          emissionHash: emission.hash,
-          sequence: ack.seq,
+          fence: ack.seq,
+          result: { emission: number, chunk, chunks: messages.length, emissionHash: hash },
         };
         return true;
       } catch (error) {
@@ -170,21 +183,33 @@ class EmissionPublisher {
     }
   }
 
-  async #askNewest(): Promise<NewestResult> {
-    const stored = await storedMessage(this.#parts.manager, STREAM.results, {
-      last_by_subj: this.#subject,
-    });
-    if (stored === null) return null;
-    const block = decodeBlock(stored.data);
-    if (isFault(block) || block.origin.kind !== "result") {
-      throw new Error(`the newest message on ${this.#subject} is no result block`);
-    }
-    return { ...block.origin, sequence: stored.sequence };
+  /** What is not ours on the subject moves the fence, and says nothing about emissions: the sink sets it aside. */
+  async #askNewest(): Promise<NewestOnSubject> {
+    const { manager, partitions, partition } = this.#parts;
+    const newest = await newestMessage(manager, STREAM.results, this.#subject, (data) =>
+      maySayWhatIsThere(data, partitions, partition),
+    );
+    if (newest === null) return { fence: 0, result: null };
+    const fence = newest.last.sequence;
+    if (newest.wanted === null) return { fence, result: null };
+    const block = decodeBlock(newest.wanted.data);
+    if (isFault(block)) throw new ReaderStop(newest.wanted, block.reason);
+    return { fence, result: block.origin.kind === "result" ? block.origin : null };
   }
 
   #alarm(alarm: string, message: ResultMessage, detail: string) {
     return { alarm, subject: this.#subject, messageId: message.id, detail };
   }
+}
+
+/** A result of this partition, or what a later version may have published as one. */
+function maySayWhatIsThere(data: Uint8Array, partitions: number, partition: number): boolean {
+  const block = decodeBlock(data);
+  if (isFault(block)) return block.fault === "version";
+  const { origin } = block;
+  return (
+    origin.kind === "result" && origin.partitions === partitions && origin.partition === partition
+  );
 }
 
 function differs(a: Settings, b: Settings): boolean {

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decodeBlock, encodeBlock, isFault } from "../../wire/block.ts";
-import type { Block, Origin, ResultOrigin } from "../../wire/block.ts";
+import type { Block, Origin, PartialOrigin, ResultOrigin } from "../../wire/block.ts";
 import { reserve, utf8, writer, writeString, written } from "../../wire/cursor.ts";
 import { PARTIAL_BYTES_MAX, writePartial } from "../../wire/partial.ts";
 import { readResults } from "../../wire/result.ts";
@@ -237,6 +237,14 @@ describe("what is not for this partition", () => {
     expect(run([tick(0), message(1, broken)])).toMatchObject([{ kind: "set_aside" }]);
   });
 
+  test("rows that are not the clicks that their block says are counted, with an alarm", () => {
+    const right = partial(1, 0, [[0, "a", 3]]);
+    const lying = blockOf({ ...(right.origin as PartialOrigin), clicks: 4 }, 1, right.body);
+    const effects = run([tick(0), message(1, lying), tick(65)]);
+    expect(effects[0]).toMatchObject({ kind: "alarm", alarm: { alarm: "clicks_differ" } });
+    expect(counts(effects)).toEqual([[0, "a", 3, "on_time"]]);
+  });
+
   test("a message that was set aside still tells the time", () => {
     expect(run([tick(0), message(65, null)]).map((e) => e.kind)).toEqual(["emit"]);
   });
@@ -274,9 +282,23 @@ describe("settings", () => {
   });
 
   test("another step version stops the partition", () => {
-    expect(() => run([message(0, blockOf({ ...settings, stepVersion: 2 }))])).toThrow(
-      /step version 2/,
-    );
+    expect(run([message(0, blockOf({ ...settings, stepVersion: 2 }))])).toMatchObject([
+      { kind: "stop", reason: expect.stringContaining("step version 2") },
+    ]);
+  });
+
+  test("settings that no aggregator asks for are set aside, and those before stay in force", () => {
+    const effects = run([
+      tick(0),
+      message(1, blockOf(settings)),
+      message(1, blockOf({ ...settings, windowSeconds: 0 })),
+      message(1, blockOf({ ...settings, chunkBytesMax: 1 })),
+      message(1, blockOf({ ...settings, chunkBytesMax: 2 ** 31 })),
+      message(2, partial(1, 0, [[0, "a", 1]], { windowSeconds: 10 })),
+      tick(11),
+    ]);
+    expect(effects.filter((e) => e.kind === "set_aside")).toHaveLength(3);
+    expect(counts(effects)).toEqual([[0, "a", 1, "on_time"]]);
   });
 
   test("a chunk limit splits an emission into numbered chunks with the emission's totals", () => {

@@ -10,7 +10,7 @@ import { shardProducer } from "../../wire/subjects.ts";
 import type { Alarm } from "../alarm.ts";
 import { OUT_OF_MEMORY_REASON } from "../../wasm/kernel.ts";
 import type { Kernel } from "../../wasm/kernel.ts";
-import { CHUNK_BYTES_MAX, EPOCHS_PER_SHARD_MAX } from "../limits.ts";
+import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, EPOCHS_PER_SHARD_MAX } from "../limits.ts";
 import { makeEmission } from "./emission.ts";
 import type { Emission } from "./emission.ts";
 
@@ -58,6 +58,8 @@ export interface StepMessage {
 export type Effect =
   | { readonly kind: "emit"; readonly emission: Emission }
   | { readonly kind: "alarm"; readonly alarm: Alarm }
+  /** Only a later version knows how to go on: nothing of this message but its time is in the state. */
+  | { readonly kind: "stop"; readonly reason: string }
   /** The block's rows are not what its kind promises: our own fault, and nothing of it is counted. */
   | { readonly kind: "set_aside"; readonly reason: string };
 
@@ -91,7 +93,7 @@ export function step(state: PartitionState, message: StepMessage): Effect[] {
     case "tick":
       break;
     case "settings":
-      takeSettings(state, block.origin);
+      effects.push(...takeSettings(state, block.origin));
       break;
     case "partial":
       effects.push(...ingest(state, message, block as Block<PartialOrigin>));
@@ -167,15 +169,23 @@ function includedProducers(state: PartitionState): ProducerNumber[] {
     .toSorted((a, b) => a.shard - b.shard || (a.epoch < b.epoch ? -1 : 1));
 }
 
-function takeSettings(state: PartitionState, settings: Settings): void {
+function takeSettings(state: PartitionState, settings: Settings): Effect[] {
   const { stepVersion, windowSeconds, graceMs, chunkBytesMax, topCount } = settings;
   // Another step's messages would be decided otherwise than their sender expects: stop, do not guess.
   if (stepVersion !== STEP_VERSION) {
-    throw new Error(
-      `settings ask for step version ${stepVersion}, this is ${STEP_VERSION}: upgrade the aggregator`,
-    );
+    return [
+      {
+        kind: "stop",
+        reason: `settings ask for step version ${stepVersion}, this is ${STEP_VERSION}`,
+      },
+    ];
+  }
+  if (windowSeconds < 1 || chunkBytesMax < CHUNK_BYTES_MIN || chunkBytesMax > CHUNK_BYTES_MAX) {
+    const reason = `settings of ${windowSeconds} s windows and ${chunkBytesMax} byte chunks`;
+    return [{ kind: "set_aside", reason }];
   }
   state.settings = { stepVersion, windowSeconds, graceMs, chunkBytesMax, topCount };
+  return [];
 }
 
 function ingest(
@@ -220,8 +230,13 @@ function ingest(
     return effects;
   }
   if (outcome.clicks !== origin.clicks) {
-    throw new Error(
-      `flush ${origin.flush} of ${key} says ${origin.clicks} clicks, its rows hold ${outcome.clicks}`,
+    // The rows are counted as they are, and the windows are in doubt: no other message waits for that.
+    effects.push(
+      alarmOf(
+        message,
+        "clicks_differ",
+        `flush ${origin.flush} of ${key} says ${origin.clicks} clicks, its rows hold ${outcome.clicks}`,
+      ),
     );
   }
   state.clicksHeld += outcome.clicks;

@@ -8,7 +8,6 @@
  */
 import { createHash } from "node:crypto";
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
-import { decodeBlock, isFault } from "../../wire/block.ts";
 import type { TableName } from "../../wire/columns.ts";
 import { hashText } from "../../wire/hash.ts";
 import {
@@ -22,6 +21,7 @@ import type { Alarms } from "../ops/alarms.ts";
 import type { Log } from "../ops/log.ts";
 import { retry } from "../ops/retry.ts";
 import { isNatsFailure } from "../source/nats-failure.ts";
+import { ReaderStop, runStoppable } from "../source/reader-stop.ts";
 import { setAside } from "../source/set-aside.ts";
 import { readStream, storedMessage } from "../source/stream-reader.ts";
 import type { StreamMessage } from "../source/stream-reader.ts";
@@ -31,6 +31,7 @@ import { decidePosition } from "./decide-position.ts";
 import type { ReadFrom, StoredPosition } from "./decide-position.ts";
 import { missingUnits, placeUnit } from "./decide-units.ts";
 import { planBatch } from "./plan-batch.ts";
+import { readUnit } from "./read-unit.ts";
 import type { Trimmer } from "./trimmer.ts";
 import { tokenText } from "./unit.ts";
 import type { Reached, SinkKind, Unit } from "./unit.ts";
@@ -67,8 +68,7 @@ interface Waiting {
 
 /** Runs until the signal aborts; throws what must not be survived. */
 export async function runSink(parts: SinkParts): Promise<void> {
-  const sink = new Sink(parts);
-  await sink.run();
+  await runStoppable(parts.kind.name, parts, () => new Sink(parts).run());
 }
 
 class Sink {
@@ -190,27 +190,15 @@ class Sink {
   /** Null for a message that is not ours: it goes aside, and blocks nothing. */
   async #read(message: StreamMessage): Promise<Waiting | null> {
     const { kind, alarms } = this.#parts;
-    const block = decodeBlock(message.data);
-    if (isFault(block)) {
-      if (block.fault === "version") {
-        throw new Error(`${message.subject} ${message.sequence}: ${block.reason}`);
-      }
-      await setAside(this.#parts, kind.stream, message, block.reason);
-      return null;
-    }
     const { sequence, brokerTimeMs } = message;
-    if (block.origin.kind === "tick")
-      return { sequence, brokerTimeMs, unit: null, repeated: false };
-    const unit = kind.unitOf(block, message, this.#streamCreated);
-    if (unit === null) {
-      await setAside(
-        this.#parts,
-        kind.stream,
-        message,
-        `a ${block.origin.kind} block does not belong in ${kind.stream}`,
-      );
+    const reading = readUnit(kind, message, this.#streamCreated);
+    if (reading.kind === "tick") return { sequence, brokerTimeMs, unit: null, repeated: false };
+    if (reading.kind === "unknown_version") throw new ReaderStop(message, reading.reason);
+    if (reading.kind === "broken") {
+      await setAside(this.#parts, kind.stream, message, reading.reason);
       return null;
     }
+    const { unit } = reading;
     const place = placeUnit(unit, this.#reached.get(unit.producer));
     if (place.kind === "repeated") return { sequence, brokerTimeMs, unit, repeated: true };
     if (place.hole !== null) alarms.raise(kind.name, place.hole);

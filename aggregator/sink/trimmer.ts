@@ -5,11 +5,13 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { JetStreamManager } from "@nats-io/jetstream";
+import { decodeBlock, isFault } from "../../wire/block.ts";
+import type { Kind } from "../../wire/block.ts";
 import type { StreamName } from "../../wire/subjects.ts";
 import { SAFE_POINT_MS, SAFE_POINTS_MAX, STREAM_FULL_SHARE, TRIM_INTERVAL_MS } from "../limits.ts";
 import type { Log } from "../ops/log.ts";
 import { isNatsFailure } from "../source/nats-failure.ts";
-import { storedMessage } from "../source/stream-reader.ts";
+import { newestMessage } from "../source/newest-message.ts";
 
 /** Everything through `sequence` is in ClickHouse; `brokerTimeMs` is when the broker stored about that. */
 export interface SafePoint {
@@ -35,11 +37,20 @@ export function trimBoundary(
 
 export interface TrimmerParts {
   readonly stream: StreamName;
+  /** Kind of the units in it. */
+  readonly blockKind: Kind;
   readonly manager: JetStreamManager;
   readonly keepMs: number;
   readonly log: Log;
   readonly signal: AbortSignal;
   readonly nowMs: () => number;
+}
+
+/** What proves and fences; what was set aside does neither, and must not be kept in its stead. */
+function isKept(data: Uint8Array, blockKind: Kind): boolean {
+  const block = decodeBlock(data);
+  if (isFault(block)) return block.fault === "version";
+  return block.origin.kind === blockKind || block.origin.kind === "tick";
 }
 
 export class Trimmer {
@@ -83,7 +94,7 @@ export class Trimmer {
   }
 
   async #trim(): Promise<void> {
-    const { manager, stream, keepMs, nowMs, log } = this.#parts;
+    const { manager, stream, blockKind, keepMs, nowMs, log } = this.#parts;
     if (this.#safe.length === 0) return;
     const { state, config } = await manager.streams.info(stream, { subjects_filter: ">" });
     const fullShare = config.max_bytes > 0 ? state.bytes / config.max_bytes : 0;
@@ -91,9 +102,11 @@ export class Trimmer {
     if (through === null || through < state.first_seq) return;
     let purged = 0;
     for (const subject of Object.keys(state.subjects ?? {})) {
-      const newest = await storedMessage(manager, stream, { last_by_subj: subject });
+      const newest = await newestMessage(manager, stream, subject, (data) =>
+        isKept(data, blockKind),
+      );
       if (newest === null) continue;
-      const seq = Math.min(through + 1, newest.sequence);
+      const seq = Math.min(through + 1, (newest.wanted ?? newest.last).sequence);
       purged += (await manager.streams.purge(stream, { filter: subject, seq })).purged;
     }
     this.#safe = this.#safe.filter((s) => s.sequence > through);

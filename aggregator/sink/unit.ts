@@ -36,14 +36,18 @@ export interface Unit extends Reached {
   readonly ledgerRow: Uint8Array;
 }
 
+export type SinkOrigin = RawOrigin | RejectedOrigin | ResultOrigin;
+
 /** Everything that differs between the sinks. */
 export interface SinkKind {
   readonly name: string;
   readonly stream: StreamName;
   readonly table: TableName;
   readonly ledger: TableName;
-  /** Null when the block does not belong in this stream. */
-  unitOf(block: Block, message: StreamMessage, streamCreated: string): Unit | null;
+  /** The one kind of block in this stream that is a unit. */
+  readonly blockKind: SinkOrigin["kind"];
+  /** @param block of `blockKind` */
+  unitOf(block: Block<SinkOrigin>, message: StreamMessage, streamCreated: string): Unit;
   /** Newest ledger row of a stream: sequence, id, time. */
   readonly positionQuery: string;
   /** Newest unit per producer that the ledger knows: producer, number, chunk, complete. */
@@ -136,12 +140,17 @@ function resultUnit(
   };
 }
 
+function notAUnit(block: Block): Error {
+  return new Error(`a ${block.origin.kind} block is no unit of this sink`);
+}
+
 function flushSink(
   name: string,
   chain: "clicks" | "rejected",
   stream: StreamName,
   table: TableName,
 ): SinkKind {
+  const blockKind = chain === "clicks" ? "raw" : "rejected";
   const producerSql = "concat(toString(shard), '-', epoch)";
   const keySql = "concat(toString(shard), '-', epoch, ':', toString(flush))";
   return {
@@ -149,10 +158,10 @@ function flushSink(
     stream,
     table,
     ledger: "flushes",
+    blockKind,
     unitOf(block, message, streamCreated) {
       const { origin } = block;
-      const wanted = chain === "clicks" ? "raw" : "rejected";
-      if (origin.kind !== wanted) return null;
+      if (origin.kind !== "raw" && origin.kind !== "rejected") throw notAUnit(block);
       return flushUnit(chain, origin, block, message, streamCreated);
     },
     positionQuery: `
@@ -188,9 +197,11 @@ export const RESULT_SINK: SinkKind = {
   stream: STREAM.results,
   table: "ad_clicks_1m",
   ledger: "emissions",
+  blockKind: "result",
   unitOf(block, message, streamCreated) {
     const { origin } = block;
-    return origin.kind === "result" ? resultUnit(origin, block, message, streamCreated) : null;
+    if (origin.kind !== "result") throw notAUnit(block);
+    return resultUnit(origin, block, message, streamCreated);
   },
   positionQuery: `
     SELECT sequence, message_id, toUnixTimestamp64Milli(message_time) AS time FROM emissions

@@ -74,22 +74,30 @@ function streamMessage(m: JsMsg): StreamMessage {
 
 /** A stored message that was asked for. */
 export interface StoredMessage {
+  readonly subject: string;
   readonly sequence: number;
   readonly id: string;
   readonly brokerTimeMs: number;
   readonly data: Uint8Array;
 }
 
-/** The newest message on a subject, or the one at a sequence; null when there is none. */
+/**
+ * The newest message on a subject, the one at a sequence, or the first on a subject from a sequence on;
+ * null when there is none.
+ */
 export async function storedMessage(
   manager: JetStreamManager,
   stream: string,
-  which: { readonly last_by_subj: string } | { readonly seq: number },
+  which:
+    | { readonly last_by_subj: string }
+    | { readonly seq: number }
+    | { readonly seq: number; readonly next_by_subj: string },
 ): Promise<StoredMessage | null> {
   try {
     const m = await manager.streams.getMessage(stream, which);
     if (m === null) return null;
     return {
+      subject: m.subject,
       sequence: m.seq,
       id: m.header.get(MESSAGE_ID_HEADER),
       brokerTimeMs: m.time.getTime(),

@@ -1,10 +1,11 @@
 /** The shard's decisions without its shell: sets, buckets, flush plans, proofs, groups. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { encodeBlock } from "../../wire/block.ts";
 import { DEDUP_BUCKET_MS } from "../limits.ts";
 import { bucketOf, DedupIndex, limitAfterDropping } from "./dedup-index.ts";
 import { FingerprintSet } from "./fingerprint-set.ts";
-import { decideProof, planFlush } from "./flush-plan.ts";
+import { decideProof, planFlush, readNewest } from "./flush-plan.ts";
 import { GroupCommit, journalRowsOf } from "./group-commit.ts";
 import type { Group } from "./group-commit.ts";
 import { RejectedAllowance } from "./rejected-allowance.ts";
@@ -109,6 +110,16 @@ describe("a flush", () => {
       to: 20,
     });
     expect(decideProof(unproven, 1_500, 1_000, "e", newest)).toEqual({ kind: "wait" });
+  });
+
+  test("is not proven by what is not ours on the shard's subject", () => {
+    const flush = { shard: 1, epoch: "abcdefgh", flush: 7, previous: 6, flushedOn: 1 };
+    const raw = encodeBlock({ kind: "raw", ...flush, idsHash: 1n }, 0, new Uint8Array(0)).bytes;
+    expect(readNewest(raw, "raw")).toEqual({ epoch: "abcdefgh", flush: 7 });
+    expect(readNewest(raw, "rejected")).toBeNull();
+    expect(readNewest(raw.subarray(1), "raw")).toBeNull();
+    expect(readNewest(new Uint8Array(0), "raw")).toBeNull();
+    expect(readNewest(null, "raw")).toBeNull();
   });
 
   test("is published again from the first that the broker lost", () => {

@@ -1,4 +1,5 @@
 /** What a shard flushes next, and what may leave its journal: decisions from observed facts. */
+import { decodeBlock, isFault } from "../../wire/block.ts";
 
 /**
  * The journal rows that the next flush takes: as many as fit one message, at least one.
@@ -22,6 +23,22 @@ export function planFlush(
 
 /** What the newest message on the chain's own subject says; null when the subject has none. */
 export type NewestMessage = { readonly epoch: string; readonly flush: number } | null;
+
+/**
+ * Reads it. What is not ours on the subject proves nothing: what is published again stands behind it then.
+ *
+ * @throws for a wire version that this shard does not know
+ */
+export function readNewest(bytes: Uint8Array | null, kind: "raw" | "rejected"): NewestMessage {
+  if (bytes === null) return null;
+  const block = decodeBlock(bytes);
+  if (isFault(block)) {
+    if (block.fault === "broken") return null;
+    throw new Error(`the newest message of a shard: ${block.reason}`);
+  }
+  const { origin } = block;
+  return origin.kind === kind ? { epoch: origin.epoch, flush: origin.flush } : null;
+}
 
 export type Proof =
   /** Nothing is old enough to ask for. */

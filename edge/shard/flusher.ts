@@ -4,7 +4,7 @@
  *
  * Flush n+1 is published only when all of n is acknowledged, and always from n's stored record.
  */
-import { decodeBlock, isFault, WIRE_VERSION } from "../../wire/block.ts";
+import { WIRE_VERSION } from "../../wire/block.ts";
 import { dayOf } from "../../wire/columns.ts";
 import { hashText } from "../../wire/hash.ts";
 import { BLOCK_BODY_BYTES_MAX } from "../../wire/limits.ts";
@@ -13,7 +13,7 @@ import { rawSubject, rejectedSubject, STREAM } from "../../wire/subjects.ts";
 import type { Publisher } from "../publish/publisher.ts";
 import { assertAsRecorded, makeFlush, recipeOf } from "./flush-blocks.ts";
 import type { FlushMessage, FlushRecipe } from "./flush-blocks.ts";
-import { decideProof, planFlush, proofDue } from "./flush-plan.ts";
+import { decideProof, planFlush, proofDue, readNewest } from "./flush-plan.ts";
 import type { NewestMessage } from "./flush-plan.ts";
 import type { Chain, FlushRecord, Identity, ShardStorage } from "./storage.ts";
 
@@ -193,17 +193,11 @@ export class Flusher {
 
   async #newestMessage(): Promise<NewestMessage> {
     const { chain, identity, publisher } = this.#parts;
-    const bytes =
-      chain === "clicks"
-        ? await publisher.newest(STREAM.raw, rawSubject(identity.shard))
-        : await publisher.newest(STREAM.rejected, rejectedSubject(identity.shard));
-    if (bytes === null) return null;
-    const block = decodeBlock(bytes);
-    if (isFault(block))
-      throw new Error(`the newest message of shard ${identity.shard} is no block: ${block.reason}`);
-    const { origin } = block;
-    if (origin.kind !== "raw" && origin.kind !== "rejected")
-      throw new Error(`a ${origin.kind} block on a shard's subject`);
-    return { epoch: origin.epoch, flush: origin.flush };
+    return chain === "clicks"
+      ? readNewest(await publisher.newest(STREAM.raw, rawSubject(identity.shard)), "raw")
+      : readNewest(
+          await publisher.newest(STREAM.rejected, rejectedSubject(identity.shard)),
+          "rejected",
+        );
   }
 }

@@ -1,0 +1,170 @@
+/** Reads, sends back and deletes what stands in SET_ASIDE. */
+import {
+  DeliverPolicy,
+  jetstream,
+  JetStreamApiCodes,
+  JetStreamApiError,
+  jetstreamManager,
+} from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import type { MsgHdrs } from "@nats-io/transport-node";
+import {
+  SET_ASIDE_HEADER,
+  setAsideSubject,
+  STREAM,
+  streamOfSetAside,
+} from "../../wire/subjects.ts";
+import type { StreamName } from "../../wire/subjects.ts";
+import { CONNECT_MS_MAX, LIST_EXPIRES_MS, PUBLISH_MS_MAX } from "../limits.ts";
+import { isNatsFailure } from "./nats-failure.ts";
+
+/** What the list shows of a set-aside message. */
+export interface LetterHead {
+  /** In SET_ASIDE: what a user names it by. */
+  readonly sequence: number;
+  readonly setAsideMs: number;
+  /** Where it stood. Null for a subject that is none of ours. */
+  readonly stream: StreamName | null;
+  readonly fromSubject: string;
+  readonly fromSequence: string;
+  readonly reason: string;
+  readonly byteCount: number;
+}
+export interface Letter {
+  readonly head: LetterHead;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly data: Uint8Array;
+}
+export interface LetterPage {
+  readonly letters: readonly LetterHead[];
+  /** How many follow. */
+  readonly more: number;
+}
+
+export interface DeadLetters {
+  /** Oldest first, after `afterSequence`; null for every stream. Bodies stay where they are. */
+  list(limit: number, stream: StreamName | null, afterSequence: number): Promise<LetterPage>;
+  /** Null when there is no such message. */
+  get(sequence: number): Promise<Letter | null>;
+  /** Resolves when the broker has it. @returns false when it had it already, by its id */
+  publish(subject: string, id: string, data: Uint8Array): Promise<boolean>;
+  /** For good. @returns false when it was not there any more */
+  remove(sequence: number): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** Says in words what a person can do about it. */
+export class DeadLettersError extends Error {}
+
+/** Sent by the broker instead of the body. */
+const SIZE_HEADER = "Nats-Msg-Size";
+
+export async function openDeadLetters(natsUrl: string): Promise<DeadLetters> {
+  const nc = await connect({ servers: natsUrl, timeout: CONNECT_MS_MAX, reconnect: false }).catch(
+    (error: unknown) => {
+      throw new DeadLettersError(
+        `no NATS answers at ${hidden(natsUrl)} (${messageOf(error)}); \`npm start\` runs one, NATS_URL names another`,
+        { cause: error },
+      );
+    },
+  );
+  const js = jetstream(nc, { timeout: PUBLISH_MS_MAX });
+  const asked = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      throw isApiError(error, JetStreamApiCodes.StreamNotFound)
+        ? new DeadLettersError(
+            `there is no stream ${STREAM.setAside} yet; the aggregator makes it when it starts`,
+          )
+        : isNatsFailure(error)
+          ? new DeadLettersError(`NATS at ${hidden(natsUrl)}: ${messageOf(error)}`, {
+              cause: error,
+            })
+          : error;
+    }
+  };
+  // The check would be a request of its own; each of ours says the same when it fails.
+  const manager = await jetstreamManager(nc, { timeout: PUBLISH_MS_MAX, checkAPI: false });
+  return {
+    list: (limit, stream, afterSequence) =>
+      asked(async () => {
+        const { state } = await manager.streams.info(STREAM.setAside);
+        if (state.messages === 0 || afterSequence >= state.last_seq)
+          return { letters: [], more: 0 };
+        const consumer = await js.consumers.get(STREAM.setAside, {
+          filter_subjects: stream === null ? ">" : setAsideSubject(stream),
+          deliver_policy: DeliverPolicy.StartSequence,
+          opt_start_seq: afterSequence + 1,
+          headers_only: true,
+        });
+        const letters: LetterHead[] = [];
+        let more = 0;
+        const messages = await consumer.fetch({ max_messages: limit, expires: LIST_EXPIRES_MS });
+        for await (const m of messages) {
+          const byteCount = Number(m.headers?.get(SIZE_HEADER) ?? m.data.length);
+          const setAsideMs = Number(m.timestampNanos / 1_000_000n);
+          letters.push(headOf(m.seq, setAsideMs, m.subject, m.headers, byteCount));
+          more = m.info.pending;
+          if (more === 0) break;
+        }
+        return { letters, more };
+      }),
+    get: (sequence) =>
+      asked(async () => {
+        const m = await manager.streams.getMessage(STREAM.setAside, { seq: sequence });
+        if (m === null) return null;
+        return {
+          head: headOf(m.seq, m.time.getTime(), m.subject, m.header, m.data.length),
+          headers: m.header.keys().map((name) => [name, m.header.values(name).join(", ")] as const),
+          data: m.data,
+        };
+      }),
+    publish: (subject, id, data) =>
+      asked(async () => {
+        const ack = await js.publish(subject, data, { msgID: id, timeout: PUBLISH_MS_MAX });
+        return !ack.duplicate;
+      }),
+    remove: (sequence) =>
+      asked(async () => {
+        try {
+          // Without overwriting its bytes: that is for secrets, and slow.
+          return await manager.streams.deleteMessage(STREAM.setAside, sequence, false);
+        } catch (error) {
+          if ((await manager.streams.getMessage(STREAM.setAside, { seq: sequence })) === null)
+            return false;
+          throw error;
+        }
+      }),
+    close: () => nc.close(),
+  };
+}
+
+function headOf(
+  sequence: number,
+  setAsideMs: number,
+  subject: string,
+  headers: MsgHdrs | undefined,
+  byteCount: number,
+): LetterHead {
+  return {
+    sequence,
+    setAsideMs,
+    stream: streamOfSetAside(subject),
+    fromSubject: headers?.get(SET_ASIDE_HEADER.subject) ?? "",
+    fromSequence: headers?.get(SET_ASIDE_HEADER.sequence) ?? "",
+    reason: headers?.get(SET_ASIDE_HEADER.reason) ?? "",
+    byteCount,
+  };
+}
+
+function isApiError(error: unknown, code: number): boolean {
+  return error instanceof JetStreamApiError && error.code === code;
+}
+/** A URL may carry a password. */
+function hidden(url: string): string {
+  return url.replace(/\/\/[^@/]*@/, "//…@");
+}
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
