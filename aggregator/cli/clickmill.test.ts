@@ -1,4 +1,7 @@
 /** The command as a person meets it: help, wrong usage, wrong settings, and its ends. */
+import { once } from "node:events";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
 import { createClient } from "@clickhouse/client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { freePort, startEmbeddedClickHouse } from "../../tests/helpers/embedded-clickhouse.ts";
@@ -102,6 +105,21 @@ describe("doctor with nothing running", () => {
       "failed clickhouse",
     ]);
   });
+});
+
+test("doctor ends even where a port accepts and says nothing", async () => {
+  const silent = createServer().listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const { port } = silent.address() as AddressInfo;
+  const nowhere = `http://127.0.0.1:${await freePort()}`;
+  const run = await runClickmill(["doctor"], {
+    CLICKMILL_URL: nowhere,
+    NATS_URL: `nats://127.0.0.1:${port}`,
+    CLICKHOUSE_URL: nowhere,
+  });
+  silent.close();
+  expect(run.code).toBe(1);
+  expect(run.stdout).toMatch(/failed +nats .*timeout/);
 });
 
 describe("migrate", () => {

@@ -60,6 +60,9 @@ try {
 } catch (error) {
   process.exitCode = endOfError(error);
 }
+// A client that gave up may leave a socket open (NATS's does, on a port that accepts and says nothing), and
+// the command is over when its work is. Not at once: a stop signal that is at work ends the process itself.
+setImmediate(() => process.exit());
 
 /** commander would end the process where it stands. */
 function endByError(command: Command): void {

@@ -163,7 +163,7 @@ function checkEdge({ url, isLocal, answer }: Facts["edge"]): Finding {
   if (status === 200 && text.includes('"ok"')) return ok("edge", `${url} answers /health`);
   return failed(
     "edge",
-    `${url}/health answered HTTP ${status}: ${text.slice(0, 200)}`,
+    `${url}/health answered HTTP ${status}: ${oneLine(text)}`,
     status >= 500
       ? "its settings are wrong; its log names them"
       : "this is no Clickmill edge: stop what listens there, or set CLICKMILL_URL",
@@ -427,7 +427,7 @@ function checkAlarms(alarms: ClickHouseFacts["alarms"]): Finding {
   if (total === 0) return ok("alarms", `none in the last ${ALARM_HOURS} h`);
   return warning(
     "alarms",
-    `${count(total)} in the last ${ALARM_HOURS} h; the newest, of ${newest.noticedAt}: ${newest.alarm}: ${newest.detail.slice(0, 200)}`,
+    `${count(total)} in the last ${ALARM_HOURS} h; the newest, of ${newest.noticedAt}: ${newest.alarm}: ${oneLine(newest.detail)}`,
     "SELECT * FROM repairs ORDER BY noticed_at DESC",
   );
 }
@@ -463,6 +463,13 @@ export function isAtLeast(version: string, least: string): boolean {
 
 function numbersOf(version: string): number[] {
   return version.split("-", 1)[0]!.split(".").map(Number);
+}
+
+/** Enough of foreign text to know it by. */
+const TEXT_LENGTH_MAX = 160;
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s+/g, " ").trim().slice(0, TEXT_LENGTH_MAX);
 }
 
 function count(value: number): string {

@@ -2,7 +2,7 @@
 import { SINK_LINGER_MS } from "../limits.ts";
 
 /** One question of `doctor`: what answers, answers in milliseconds, and a person waits. */
-export const QUESTION_MS_MAX = 5_000;
+export const QUESTION_MS_MAX = 3_000;
 
 /**
  * How long `doctor` waits for a sink to have what was newest when it asked: the linger of a batch, a

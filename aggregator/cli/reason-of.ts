@@ -12,5 +12,5 @@ export function reasonOf(error: unknown): string {
 }
 
 function firstLine(text: string): string {
-  return text.split("\n", 1)[0]!.trim();
+  return text.trim().split("\n", 1)[0]!.trim() || "an answer without a reason";
 }
