@@ -24,7 +24,17 @@ const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 const FAILPOINTS = ["", "between_chunks", "before_ledger"] as const;
 const DEFAULT_STORE_BYTES = 8 * 1024 ** 3;
 
-/** @throws Error that names every problem */
+export class ConfigurationError extends Error {
+  override readonly name = "ConfigurationError";
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(`configuration: ${problems.join("; ")}`);
+    this.problems = problems;
+  }
+}
+
+/** @throws ConfigurationError that names every problem */
 export function parseConfig(
   environment: Readonly<Record<string, string | undefined>>,
 ): AggregatorConfig {
@@ -47,7 +57,9 @@ export function parseConfig(
   };
   const matching = (name: string, fallback: string, pattern: RegExp, what: string): string => {
     const value = text(name, fallback);
-    if (!pattern.test(value)) problems.push(`${name} must be ${what}, it is ${value}`);
+    // A URL may hold a password.
+    const shown = value.includes("@") ? "" : `, it is ${value}`;
+    if (!pattern.test(value)) problems.push(`${name} must be ${what}${shown}`);
     return value;
   };
   const config: AggregatorConfig = {
@@ -85,7 +97,7 @@ export function parseConfig(
     logLevel: oneOf("LOG_LEVEL", LOG_LEVELS, "info"),
     failpoint: oneOf("FAILPOINT", FAILPOINTS, ""),
   };
-  if (problems.length > 0) throw new Error(`configuration: ${problems.join("; ")}`);
+  if (problems.length > 0) throw new ConfigurationError(problems);
   return Object.freeze(config);
 }
 

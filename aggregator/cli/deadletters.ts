@@ -5,12 +5,12 @@ import process from "node:process";
 import { createInterface } from "node:readline/promises";
 import { Command, InvalidArgumentError } from "commander";
 import type { StreamName } from "../../wire/subjects.ts";
-import { openDeadLetters } from "../source/dead-letters.ts";
+import { DeadLettersError, openDeadLetters } from "../source/dead-letters.ts";
 import type { DeadLetters, Letter, LetterHead } from "../source/dead-letters.ts";
 import { cliConfig } from "./config.ts";
 import { decideRetry, sequenceOf, SET_ASIDE_FROM, streamNamed } from "./dead-letter.ts";
 import { headJson, letterFacts, letterTable, letterText } from "./dead-letter-text.ts";
-import { UsageError } from "./usage-error.ts";
+import { CommandFailure, UsageError } from "./usage-error.ts";
 
 /** One screen; a page of 1,000 heads is under 1 MB. */
 const LIST_DEFAULT = 50;
@@ -22,9 +22,9 @@ const SHOW_BYTES_MAX = 65_536;
 const WIDTH_DEFAULT = 140;
 
 export function deadlettersCommand(): Command {
-  const command = new Command("deadletters")
-    .description("Look at messages that readers set aside, send them back, or drop them.")
-    .exitOverride();
+  const command = new Command("deadletters").description(
+    "Look at messages that readers set aside, send them back, or drop them.",
+  );
 
   command
     .command("list")
@@ -167,7 +167,7 @@ async function retry(
   if (flags.json) printJson({ outcomes });
   else if (outcomes.length === 0) console.log("Nothing is set aside.");
   if (refused > 0)
-    throw new Error(`${refused} of ${outcomes.length} refused; they stay where they are`);
+    throw new CommandFailure(`${refused} of ${outcomes.length} refused; they stay where they are`);
 }
 
 /** Acknowledged first, deleted then: who dies in between leaves it, and the next retry changes nothing. */
@@ -257,18 +257,22 @@ async function found(letters: DeadLetters, sequence: number): Promise<Letter> {
   return letter;
 }
 
-function notThere(sequences: readonly number[]): Error {
-  return new Error(
+function notThere(sequences: readonly number[]): CommandFailure {
+  return new CommandFailure(
     `no message is set aside under ${sequences.join(", ")}; \`clickmill deadletters list\` names those that are. Nothing was changed`,
   );
 }
 
 async function withDeadLetters(work: (letters: DeadLetters) => Promise<void>): Promise<void> {
-  const letters = await openDeadLetters(cliConfig().natsUrl);
   try {
-    await work(letters);
-  } finally {
-    await letters.close();
+    const letters = await openDeadLetters(cliConfig().natsUrl);
+    try {
+      await work(letters);
+    } finally {
+      await letters.close();
+    }
+  } catch (error) {
+    throw error instanceof DeadLettersError ? new CommandFailure(error.message) : error;
   }
 }
 

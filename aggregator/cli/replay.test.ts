@@ -1,17 +1,15 @@
 /** Replays of small logs against an edge in this process; and the command itself, as a user types it. */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { appendFileSync } from "node:fs";
 import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { startFakeEdge } from "../../tests/helpers/fake-edge.ts";
 import type { Behaviour, FakeEdge } from "../../tests/helpers/fake-edge.ts";
+import { runClickmill } from "../../tests/helpers/run-clickmill.ts";
+import type { Run } from "../../tests/helpers/run-clickmill.ts";
 import { BATCH_CLICKS, ReplayBatches } from "./replay-batches.ts";
 
-const REPLAY = fileURLToPath(new URL("replay.ts", import.meta.url));
 let directory = "";
 let edge: FakeEdge | null = null;
 
@@ -24,24 +22,8 @@ afterEach(async () => {
   edge = null;
 });
 
-interface Run {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function replay(args: readonly string[]): Promise<Run> {
-  const child = spawn(process.execPath, [REPLAY, ...args], {
-    cwd: directory,
-    env: { ...process.env, INIT_CWD: directory },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let stdout = "";
-  let stderr = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-  const [code] = (await once(child, "close")) as [number | null];
-  return { code, stdout, stderr };
+function replay(args: readonly string[]): Promise<Run> {
+  return runClickmill(["replay", ...args], { INIT_CWD: directory });
 }
 
 async function replayLog(

@@ -1,4 +1,4 @@
-/** `npm run replay -- FILE`: posts a click log of the user's own through the edge, as an SDK would. */
+/** `clickmill replay FILE`: posts a click log of the user's own through the edge, as an SDK would. */
 import { resolve } from "node:path";
 import process from "node:process";
 import { SingleBar } from "cli-progress";
@@ -14,7 +14,7 @@ import type { Pace } from "./log-time.ts";
 import { createPoster, networkReason } from "./poster.ts";
 import { newFigures, runReplay } from "./replay-run.ts";
 import type { ReplayFigures } from "./replay-run.ts";
-import { EXIT, UsageError } from "./usage-error.ts";
+import { CommandFailure, EXIT } from "./usage-error.ts";
 
 /** The edge's dedup horizon, unless configured: it cannot know an older click, so it answers `too_old`. */
 const HORIZON_MS = DEDUP_HORIZON_MINUTES_DEFAULT * 60_000;
@@ -37,7 +37,7 @@ interface Flags {
   readonly json?: true;
 }
 
-function program(): Command {
+export function replayCommand(): Command {
   return new Command("replay")
     .description("Post a click log of your own through the edge, as an SDK would.")
     .argument(
@@ -100,12 +100,15 @@ renamed or not, gives duplicates only, so a replay that was cut short is simply 
 A file that changes while it is replayed is an error: replay a copy that nobody writes to.
 
 Exit code 0: every good click was accepted or a duplicate. 1: some were not, or the file changed
-meanwhile. 2: wrong usage.
+meanwhile. 2: wrong usage or settings. 130: interrupted.
 
-Example:
+Examples:
+  clickmill replay clicks.csv --ad app,channel --time click_time --user ip
   npm run replay -- clicks.csv --ad app,channel --time click_time --user ip`,
     )
-    .exitOverride();
+    .action(async (path: string, flags: Flags) => {
+      process.exitCode = await replay(path, flags);
+    });
 }
 
 function list(text: string): string[] {
@@ -128,9 +131,7 @@ function oneCharacter(text: string): string {
   return character;
 }
 
-async function main(argv: readonly string[]): Promise<number> {
-  const command = program().parse(argv);
-  const flags = command.opts<Flags>();
+async function replay(path: string, flags: Flags): Promise<number> {
   const config = cliConfig();
   const url = flags.url === undefined ? config.url : httpUrl(flags.url, "--url");
   const mapping: Mapping = {
@@ -140,7 +141,6 @@ async function main(argv: readonly string[]): Promise<number> {
     country: flags.country ?? null,
     userAgent: flags.userAgent ?? null,
   };
-  const path = command.args[0]!;
   const log = await openLog(
     resolve(config.directory, path),
     flags.format ?? null,
@@ -193,9 +193,10 @@ async function reach(url: string): Promise<void> {
   try {
     await (await fetch(url, { signal: AbortSignal.timeout(10_000) })).arrayBuffer();
   } catch (error) {
-    throw new Error(`no edge answers at ${url} (${networkReason(error)}); \`npm start\` runs one`, {
-      cause: error,
-    });
+    throw new CommandFailure(
+      `no edge answers at ${url} (${networkReason(error)}); \`npm start\` runs one`,
+      { cause: error },
+    );
   }
 }
 
@@ -318,16 +319,4 @@ function duration(ms: number): string {
   return seconds < 172_800
     ? `${Math.round(seconds / 3_600)} h`
     : `${Math.round(seconds / 86_400)} days`;
-}
-
-if (import.meta.main) {
-  process.exitCode = await main(process.argv).catch((error: unknown) => {
-    // commander has printed its own message or the help.
-    const code = (error as { code?: unknown }).code;
-    if (typeof code === "string" && code.startsWith("commander.")) {
-      return (error as { exitCode?: number }).exitCode === 0 ? EXIT.ok : EXIT.usage;
-    }
-    say(`replay: ${error instanceof Error ? error.message : String(error)}`);
-    return error instanceof UsageError ? EXIT.usage : EXIT.failed;
-  });
 }

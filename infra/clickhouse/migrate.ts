@@ -9,8 +9,6 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { readMigrateConfig } from "./config.ts";
-import { createClient } from "@clickhouse/client";
 import type { ClickHouseClient } from "@clickhouse/client";
 import { splitStatements } from "./sql-scan.ts";
 
@@ -38,9 +36,7 @@ export async function migrate(
   database: string,
   directory: string = MIGRATIONS_DIRECTORY,
 ): Promise<AppliedMigration[]> {
-  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(database)) {
-    throw new MigrationError(`${JSON.stringify(database)} is no name for a database`);
-  }
+  requireName(database);
   // The header, because the client has no database per call.
   const http_headers = { "X-ClickHouse-Database": database };
   const command = (query: string) => client.command({ query, http_headers });
@@ -74,6 +70,54 @@ export async function migrate(
     });
   }
   return missing.map(({ name, checksum }) => ({ name, checksum }));
+}
+
+export interface MigrationState {
+  /** Applied, and the same as this version's files. */
+  readonly there: readonly string[];
+  /** What `migrate` would apply, in order. */
+  readonly missing: readonly string[];
+  /** Applied by a newer version than this one. */
+  readonly newer: readonly string[];
+}
+
+/**
+ * What `migrate` would do; writes nothing. A database that does not exist has everything missing.
+ *
+ * @throws MigrationError when `migrate` would refuse
+ */
+export async function migrationState(
+  client: ClickHouseClient,
+  database: string,
+  directory: string = MIGRATIONS_DIRECTORY,
+): Promise<MigrationState> {
+  requireName(database);
+  const rowsOf = async <Row>(query: string): Promise<Row[]> =>
+    (await client.query({ query, format: "JSONEachRow" })).json<Row>();
+  const tables = await rowsOf(
+    `SELECT name FROM system.tables WHERE database = '${database}' AND name = 'migrations'`,
+  );
+  const known =
+    tables.length === 0
+      ? []
+      : await rowsOf<AppliedMigration>(
+          `SELECT DISTINCT name, checksum FROM ${database}.migrations ORDER BY name`,
+        );
+  const files = readMigrations(directory);
+  const missing = missingMigrations(files, known).map(({ name }) => name);
+  const ours = files.map(({ name }) => name);
+  return {
+    there: ours.filter((name) => !missing.includes(name)),
+    missing,
+    newer: known.map(({ name }) => name).filter((name) => !ours.includes(name)),
+  };
+}
+
+/** The name goes into statements as it is. */
+function requireName(database: string): void {
+  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(database)) {
+    throw new MigrationError(`${JSON.stringify(database)} is no name for a database`);
+  }
 }
 
 interface Migration extends AppliedMigration {
@@ -110,18 +154,4 @@ export function missingMigrations(
     }
   }
   return files.filter(({ name }) => !checksums.has(name));
-}
-
-if (import.meta.main) {
-  try {
-    const { url, database } = readMigrateConfig();
-    const client = createClient({ url });
-    const applied = await migrate(client, database);
-    await client.close();
-    const names = applied.map(({ name }) => name).join(", ");
-    console.log(`${database}: ${names === "" ? "nothing to apply" : `applied ${names}`}`);
-  } catch (error) {
-    console.error(error instanceof MigrationError ? error.message : error);
-    process.exitCode = 1;
-  }
 }

@@ -5,6 +5,7 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createGzip } from "node:zlib";
+import { DISPLAY_NAME_HEADER, EMBEDDED_DISPLAY_NAME } from "./display-name.ts";
 import type { Engine, EngineFigures, EngineResult } from "./engine.ts";
 import { failureOf, refusal } from "./engine-error.ts";
 import { INSERT_HEAD_BYTES_MAX, STALLED_CONNECTION_MS_MAX, STATEMENT_BYTES_MAX } from "./limits.ts";
@@ -51,6 +52,7 @@ async function handle(
       return;
     }
     if (plan.kind === "refused") throw plan.failure;
+    response.setHeader(DISPLAY_NAME_HEADER, EMBEDDED_DISPLAY_NAME);
     response.setHeader("X-ClickHouse-Query-Id", plan.head.queryId);
     await answer(engine, spool, plan.head, request, response, gone.signal);
   } catch (error) {

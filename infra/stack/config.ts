@@ -1,7 +1,7 @@
 /** The local stack's settings: the only file here that reads the environment. */
 import { fileURLToPath } from "node:url";
 import { PARTITIONS_MAX, SHARDS_MAX } from "../../wire/limits.ts";
-import { StackError } from "./stack-error.ts";
+import { StackConfigurationError } from "./stack-error.ts";
 
 export interface StackPorts {
   readonly edge: number;
@@ -42,10 +42,10 @@ export const PORT_SETTINGS: Readonly<Record<keyof StackPorts, string>> = {
   natsWebSocket: "CLICKMILL_PORT_NATS_WEBSOCKET",
   natsMonitor: "CLICKMILL_PORT_NATS_MONITOR",
 };
-const PORT_PREFIX = "CLICKMILL_PORT_";
+export const PORT_PREFIX = "CLICKMILL_PORT_";
 
 /** Each product's own port; the websocket's is the one that NATS's examples use. */
-const PORTS_START: StackPorts = {
+export const PORTS_START: StackPorts = {
   edge: 8787,
   clickhouse: 8123,
   nats: 4222,
@@ -61,7 +61,7 @@ const PROFILES: Readonly<
   test: { portOffset: 20_000, database: "clickmill_test", windowSeconds: 10 },
 };
 
-const PORT_MAX = 65_535;
+export const PORT_MAX = 65_535;
 const WINDOW_SECONDS_MAX = 3_600;
 const SHARDS_DEFAULT = 4;
 const PARTITIONS_DEFAULT = 2;
@@ -74,7 +74,7 @@ export const CLICKMILL_DIRECTORY = fileURLToPath(new URL("../../.clickmill/", im
  *
  * @param environment values only; unknown port settings are refused, because a misspelt one would
  *   be silently without effect
- * @throws StackError with all problems in one message
+ * @throws StackConfigurationError with all problems in one message
  */
 export function readStackOptions(
   profile: StackProfile,
@@ -125,7 +125,7 @@ export function readStackOptions(
     shards: integer("SHARDS", SHARDS_DEFAULT, 1, SHARDS_MAX),
     partitions: integer("PARTITIONS", PARTITIONS_DEFAULT, 1, PARTITIONS_MAX),
   });
-  if (problems.length > 0) throw new StackError(problems.join("\n"));
+  if (problems.length > 0) throw new StackConfigurationError(problems.join("\n"));
   return options;
 }
 

@@ -1,5 +1,5 @@
 /** The local stack: every component as the real program, in processes of its own, on 127.0.0.1. */
-import { createClient } from "@clickhouse/client";
+import { ClickHouseLogLevel, createClient } from "@clickhouse/client";
 import { execFile } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -190,7 +190,12 @@ function aggregatorLaunch(options: StackOptions, urls: Urls, overrides: Override
 }
 
 async function migrateDatabase(options: StackOptions, url: string): Promise<void> {
-  const client = createClient({ url, request_timeout: MIGRATION_MS_MAX });
+  const client = createClient({
+    url,
+    request_timeout: MIGRATION_MS_MAX,
+    // A failure is the caller's to say; after Ctrl-C it is only the echo.
+    log: { level: ClickHouseLogLevel.OFF },
+  });
   try {
     await migrate(client, options.database);
   } finally {

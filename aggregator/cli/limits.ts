@@ -1,0 +1,27 @@
+/** The command line's limits, each with its unit and the sum that chose it. */
+import { SINK_LINGER_MS } from "../limits.ts";
+
+/** One question of `doctor`: what answers, answers in milliseconds, and a person waits. */
+export const QUESTION_MS_MAX = 3_000;
+
+/**
+ * How long `doctor` waits for a sink to have what was newest when it asked: the linger of a batch, a
+ * tick that ends it, the insert; twice over.
+ */
+export const SINK_WAIT_MS_MAX = 2 * (SINK_LINGER_MS + 1_000 + 1_000);
+export const SINK_POLL_MS = 250;
+
+/** Ticks come every second (TICK_INTERVAL_MS); ten that are missing are an aggregator that is not there. */
+export const TICK_AGE_MS_MAX = 10_000;
+
+/** Clocks that NTP keeps differ by milliseconds; a second is a clock that nobody keeps. */
+export const CLOCK_DIFFERENCE_MS_MAX = 1_000;
+
+/** From here on a stream is about to refuse: minutes are left, not hours. */
+export const STREAM_NEARLY_FULL_SHARE = 0.9;
+
+/** Alarms of the last day are somebody's work of today. */
+export const ALARM_HOURS = 24;
+
+/** Subjects whose newest message is asked for, one request each: 64 shards are a production edge. */
+export const SUBJECTS_ASKED_MAX = 64;
