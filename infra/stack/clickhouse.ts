@@ -1,5 +1,6 @@
 /** How the embedded ClickHouse is started: by the local stack, and by tests that need only it. */
 import { fileURLToPath } from "node:url";
+import type { User } from "../embedded/credentials.ts";
 import { inheritedEnvironment } from "./config.ts";
 import { CLICKHOUSE_READY_MS_MAX } from "./limits.ts";
 import type { LaunchSpec } from "./stack-process.ts";
@@ -7,11 +8,16 @@ import type { LaunchSpec } from "./stack-process.ts";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const MAIN = fileURLToPath(new URL("../embedded/main.ts", import.meta.url));
 
-export function clickhouseLaunch(port: number, dataDirectory: string): LaunchSpec {
+/** @param user the one user it answers; in its environment, because everybody sees a command line */
+export function clickhouseLaunch(port: number, dataDirectory: string, user: User): LaunchSpec {
   return {
     command: process.execPath,
     arguments: [MAIN, "--port", String(port), "--data", dataDirectory],
-    environment: inheritedEnvironment(),
+    environment: {
+      ...inheritedEnvironment(),
+      CLICKHOUSE_USER: user.name,
+      CLICKHOUSE_PASSWORD: user.password,
+    },
     workingDirectory: ROOT,
     readyMsMax: CLICKHOUSE_READY_MS_MAX,
     // Its own word, not an answer on the port: another program might have taken that in between.

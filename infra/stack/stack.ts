@@ -80,7 +80,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
   const nats = part("nats", () => natsLaunch(options, urls));
   const clickhouse = part("clickhouse", () =>
-    clickhouseLaunch(ports.clickhouse, join(stateDirectory, "clickhouse")),
+    clickhouseLaunch(ports.clickhouse, join(stateDirectory, "clickhouse"), options.clickhouseUser),
   );
   const aggregator = part("aggregator", (overrides) => aggregatorLaunch(options, urls, overrides));
   const edgeDirectory = join(stateDirectory, "edge");
@@ -176,7 +176,7 @@ function aggregatorLaunch(options: StackOptions, urls: Urls, overrides: Override
     environment: {
       ...inheritedEnvironment(),
       NATS_URL: urls.nats,
-      CLICKHOUSE_URL: urls.clickhouse,
+      CLICKHOUSE_URL: asClickHouseUser(urls.clickhouse, options),
       CLICKHOUSE_DATABASE: options.database,
       PARTITIONS: String(options.partitions),
       WINDOW_SECONDS: String(options.windowSeconds),
@@ -189,8 +189,19 @@ function aggregatorLaunch(options: StackOptions, urls: Urls, overrides: Override
   };
 }
 
+/** The URL that our own clients use; it holds the password, so it is not among `urls`, which are shown. */
+function asClickHouseUser(url: string, { clickhouseUser }: StackOptions): string {
+  const withUser = new URL(url);
+  withUser.username = encodeURIComponent(clickhouseUser.name);
+  withUser.password = encodeURIComponent(clickhouseUser.password);
+  return withUser.href;
+}
+
 async function migrateDatabase(options: StackOptions, url: string): Promise<void> {
-  const client = createClient({ url, request_timeout: MIGRATION_MS_MAX });
+  const client = createClient({
+    url: asClickHouseUser(url, options),
+    request_timeout: MIGRATION_MS_MAX,
+  });
   try {
     await migrate(client, options.database);
   } finally {
