@@ -23,6 +23,9 @@ describe("the tools' settings", () => {
       clickhouseDatabase: "clickmill",
     };
     expect(cliConfig({})).toMatchObject(places);
+    // The local ClickHouse with a user of its own, as `start` makes it.
+    const user = { CLICKHOUSE_USER: "ann", CLICKHOUSE_PASSWORD: "p@ss/word" };
+    expect(cliConfig(user).clickhouseUrl).toBe("http://ann:p%40ss%2Fword@127.0.0.1:8123/");
     expect(cliConfig({ NATS_URL: "", CLICKMILL_PORT_EDGE: "" })).toMatchObject(places);
   });
 

@@ -7,6 +7,8 @@ import {
   readStackOptions,
 } from "../../infra/stack/config.ts";
 import type { Environment, StackPorts } from "../../infra/stack/config.ts";
+import { readUser } from "../../infra/embedded/config.ts";
+import { withUser } from "../../infra/stack/clickhouse.ts";
 import { StackConfigurationError } from "../../infra/stack/stack-error.ts";
 import { ConfigurationError, parseConfig } from "../config.ts";
 import type { AggregatorConfig } from "../config.ts";
@@ -69,7 +71,11 @@ export function cliConfig(environment: Environment = process.env): CliConfig {
     natsMonitorUrl: isLocalNats
       ? url("NATS_MONITOR_URL", `http://127.0.0.1:${monitorPort}`, HTTP)
       : null,
-    clickhouseUrl: url("CLICKHOUSE_URL", `http://127.0.0.1:${clickhousePort}`, CLICKHOUSE),
+    clickhouseUrl: url(
+      "CLICKHOUSE_URL",
+      withUser(`http://127.0.0.1:${clickhousePort}`, readUser(environment)),
+      CLICKHOUSE,
+    ),
     clickhouseDatabase,
     directory: given("INIT_CWD") ?? process.cwd(),
   };

@@ -80,6 +80,8 @@ function readyJson(stack: Stack, options: StackOptions): object {
 function welcome(stack: Stack, options: StackOptions): string {
   const { urls } = stack;
   const { database, windowSeconds, stateDirectory } = options;
+  const { name, password } = options.clickhouseUser;
+  const user = password === "" ? "" : `-u '${name}' `;
   const sum = encodeURIComponent(`SELECT sum(clicks) FROM ${database}.ad_clicks_1m`);
   // `date +%s000`: milliseconds since 1970 on every Unix; %N is GNU's alone.
   return `
@@ -94,7 +96,7 @@ Post a click:
 
 Ask for the count; a click is in it about ${windowSeconds + 10} seconds later, when its window has closed:
 
-  curl -sS '${urls.clickhouse}/?query=${sum}'
+  curl -sS ${user}'${urls.clickhouse}/?query=${sum}'
 
 Ctrl-C stops it; its state stays.
 `;

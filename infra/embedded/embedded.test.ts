@@ -1,5 +1,6 @@
 /** The embedded server as its clients see it: the official client, plain HTTP, and a SIGKILL. */
 import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { connect } from "node:net";
@@ -12,7 +13,7 @@ import { gzipSync } from "node:zlib";
 import { ClickHouseLogLevel, createClient } from "@clickhouse/client";
 import type { ClickHouseClient, ClickHouseSettings } from "@clickhouse/client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { INSERT_HEAD_BYTES_MAX } from "./limits.ts";
+import { INSERT_HEAD_BYTES_MAX, RUNNING_QUERIES_MAX, WAITING_QUERIES_MAX } from "./limits.ts";
 import { CLICKHOUSE_READY_MS_MAX } from "../stack/limits.ts";
 import { startEmbeddedClickHouse } from "../../tests/helpers/embedded-clickhouse.ts";
 import type { EmbeddedClickHouse } from "../../tests/helpers/embedded-clickhouse.ts";
@@ -162,8 +163,8 @@ describe("inserts", () => {
     ]);
   });
 
-  test("leave nothing in the spool", () => {
-    expect(readdirSync(join(directory, "spool"))).toEqual([]);
+  test("leave nothing in the spool", async () => {
+    await expect.poll(() => readdirSync(join(directory, "spool"))).toEqual([]);
   });
 });
 
@@ -247,6 +248,7 @@ describe("a request that no client would send", () => {
     ["a backslash", "GET /\\?query=1", "400"],
     ["a star", "GET *", "400"],
     ["OPTIONS of a star", "OPTIONS *", "400"],
+    ["a POST without a length", "POST /?query=SELECT+1", "411"],
     ["half an escape in the path", "GET /%zz", "404"],
     ["half an escape in the query", "GET /?query=%zz", "400"],
     ["a setting that is no text", "GET /?%ff=%00&query=SELECT+1", "404"],
@@ -302,7 +304,8 @@ describe("queries", () => {
   test("GET reads and does not write", async () => {
     expect(await (await get("SELECT 1")).text()).toBe("1\n");
     const write = await get("CREATE TABLE never (a Int8) ENGINE = Memory");
-    expect([write.status, write.headers.get("x-clickhouse-exception-code")]).toEqual([403, "164"]);
+    // 500, as a server answers this code.
+    expect([write.status, write.headers.get("x-clickhouse-exception-code")]).toEqual([500, "164"]);
   });
 
   test("errors carry the engine's text, code and a status of their kind", async () => {
@@ -373,6 +376,59 @@ describe("queries", () => {
       .toBe(1);
   });
 
+  const spooled = () => readdirSync(join(directory, "spool"));
+  const SLOW = "SELECT sleepEachRow(0.05) FROM numbers(400) SETTINGS max_block_size = 1";
+
+  /** Answers nothing before its end. */
+  const SLOW_SUM = SLOW.replace("sleepEachRow(0.05)", "sum(sleepEachRow(0.05))");
+
+  test("into a file are killed when their client has gone, and leave no file", async () => {
+    const abort = new AbortController();
+    const gone = fetch(clickhouse.url, {
+      method: "POST",
+      body: SLOW.replace(" SETTINGS", " FORMAT JSON SETTINGS"),
+      signal: abort.signal,
+    });
+    await expect.poll(spooled).toHaveLength(1);
+    abort.abort();
+    await expect(gone).rejects.toThrow("aborted");
+    await expect.poll(spooled).toEqual([]);
+    expect(await numberOf("(SELECT count() FROM system.processes)")).toBe(1);
+  });
+
+  test("into a file that fail late answer their error only, and leave no file", async () => {
+    const sql = "SELECT number, throwIf(number = 2000000) FROM numbers(3000000) FORMAT JSON";
+    const answer = await post(sql);
+    expect([answer.status, answer.headers.get("x-clickhouse-exception-code")]).toEqual([
+      500,
+      "395",
+    ]);
+    expect(await answer.text()).toMatch(/^Code: 395\. /);
+    expect(spooled()).toEqual([]);
+  });
+
+  test("that nobody waits for any more leave the queue before their turn", async () => {
+    const ask = (body: string, signal: AbortSignal) =>
+      fetch(clickhouse.url, { method: "POST", body, signal }).then(
+        ({ status }) => status,
+        () => "given up",
+      );
+    const many = (count: number, body: string, signal: AbortSignal) =>
+      Array.from({ length: count }, () => ask(body, signal));
+    /** 503 when there is no place, and given up when there is one but no turn. */
+    const askShortly = () => ask("SELECT 2", AbortSignal.timeout(300));
+    const [turns, places] = [new AbortController(), new AbortController()];
+    const running = many(RUNNING_QUERIES_MAX, SLOW_SUM, turns.signal);
+    const waiting = many(WAITING_QUERIES_MAX * 2, "SELECT 1", places.signal);
+    await expect.poll(askShortly, { timeout: 5_000 }).toBe(503);
+    places.abort();
+    await Promise.all(waiting);
+    await expect.poll(askShortly, { timeout: 5_000 }).toBe("given up");
+    turns.abort();
+    expect(await Promise.all(running)).toEqual(running.map(() => "given up"));
+    await expect.poll(askShortly, { timeout: 5_000 }).toBe(200);
+  });
+
   test("that write are finished even when their client has gone", async () => {
     await client.command({ query: "CREATE TABLE slow (n UInt64) ENGINE = MergeTree ORDER BY n" });
     const abort = new AbortController();
@@ -389,7 +445,7 @@ describe("queries", () => {
     const answer = await post(`SELECT '${"x".repeat(3_000_000)}'`);
     expect([answer.status, await answer.text()]).toEqual([
       413,
-      "Code: 223. DB::Exception: A statement is limited to 1048576 bytes. (QUERY_IS_TOO_LARGE)\n",
+      "Code: 229. DB::Exception: A statement is limited to 1048576 bytes. (QUERY_IS_TOO_LARGE)\n",
     ]);
     expect(await (await post("SELECT 1")).text()).toBe("1\n");
   });
@@ -433,6 +489,45 @@ describe("the process", () => {
       expect(await numberOf("(SELECT sum(rows) FROM survivor_sums)")).toBe(500);
       await insertBinary("survivor", rowsInPieces(10), { insert_deduplication_token: "s2" });
       expect(await numberOf("(SELECT sum(rows) FROM survivor_sums)")).toBe(510);
+    },
+    CLICKHOUSE_RESTART_MS_MAX,
+  );
+
+  test(
+    "has after a SIGKILL in the middle of inserts what it had answered, whole blocks, and no files",
+    async () => {
+      await createTables("interrupted");
+      const rowCount = 500;
+      let answered = 0;
+      const inserting = [0, 1, 2].map(async () => {
+        for (;;) {
+          // One after another, until the process is gone.
+          // oxlint-disable-next-line no-await-in-loop
+          await insertBinary("interrupted", rowsInPieces(rowCount), {
+            insert_deduplication_token: randomUUID(),
+          });
+          answered++;
+        }
+      });
+      const failed = Promise.allSettled(inserting);
+      const upload = await sendRaw(
+        "POST /?query=INSERT+INTO+interrupted+FORMAT+RowBinary HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n",
+        new Uint8Array(INSERT_HEAD_BYTES_MAX * 2),
+      );
+      await expect.poll(() => answered).toBeGreaterThan(5);
+      await clickhouse.kill();
+      await failed;
+      upload.destroy();
+      expect(readdirSync(join(directory, "spool")).length).toBeGreaterThan(0);
+      clickhouse = await startEmbeddedClickHouse(directory);
+      await client.close();
+      client = createClient({ url: clickhouse.url, log: QUIET });
+      expect(readdirSync(join(directory, "spool"))).toEqual([]);
+      const there = await numberOf("(SELECT count() FROM interrupted)");
+      expect(there % rowCount).toBe(0);
+      // Beyond what was answered, at most what was under way.
+      expect(there / rowCount).toBeGreaterThanOrEqual(answered);
+      expect(there / rowCount).toBeLessThanOrEqual(answered + inserting.length);
     },
     CLICKHOUSE_RESTART_MS_MAX,
   );

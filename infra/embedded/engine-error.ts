@@ -16,14 +16,20 @@ export class QueryFailure extends Error {
 const STATUS_BY_CODE: ReadonlyMap<number, number> = new Map([
   // Text or values that cannot be parsed, and types that do not fit.
   ...[
-    6, 26, 27, 33, 38, 41, 43, 53, 62, 69, 70, 72, 117, 130, 131, 190, 304, 321, 349, 441, 456, 457,
+    6, 8, 15, 25, 26, 27, 36, 37, 38, 41, 44, 53, 62, 72, 117, 123, 167, 168, 223, 321, 376, 427,
+    441, 675, 676,
   ].map((code) => [code, 400] as const),
-  // Names that are not known: column, function, type, storage, table, database, setting, format, …
-  ...[16, 46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 139, 336].map((code) => [code, 404] as const),
-  [164, 403],
-  [497, 403],
-  [223, 413],
+  // Names that are not known: function, type, table, database, setting, format, …
+  ...[46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 152, 336, 511].map((code) => [code, 404] as const),
+  // Who may not: user, password, role, right.
+  ...[192, 193, 497, 512, 516].map((code) => [code, 403] as const),
+  [194, 401],
+  [159, 408],
+  [381, 411],
+  [229, 413],
+  [779, 415],
   [48, 501],
+  ...[76, 209, 439].map((code) => [code, 503] as const),
 ]);
 
 /** Reads `Code: NN. …` from an error's message; null for an error that is not the engine's. */

@@ -7,8 +7,8 @@
  */
 import { Session } from "chdb";
 import { refusal } from "./engine-error.ts";
-import { RUNNING_QUERIES_MAX, WAITING_QUERIES_MAX } from "./limits.ts";
-import { quote } from "./request-plan.ts";
+import { KILL_AGAIN_MS, RUNNING_QUERIES_MAX, WAITING_QUERIES_MAX } from "./limits.ts";
+import { quote } from "./quote.ts";
 
 export interface EngineQuery {
   /** Finds the query again, to kill it; the setup sets it as log_comment. */
@@ -52,6 +52,11 @@ export class Engine {
     this.#root = new Session(directory);
   }
 
+  /** The time zone of queries that name none. */
+  async timezone(): Promise<string> {
+    return (await this.#root.queryAsync("SELECT timezone()", { format: "TSVRaw" })).text().trim();
+  }
+
   get admittedCount(): number {
     return this.#admitted;
   }
@@ -70,20 +75,15 @@ export class Engine {
 
   /**
    * Runs one query when its turn comes and hands its result to `send`; the turn lasts until `send` has
-   * ended. Rejects with the engine's error. Aborted before its turn, a query does not run.
+   * ended. Rejects with the engine's error. Aborted before its turn, a query leaves the queue.
    */
   async run<T>(
     query: EngineQuery,
     signal: AbortSignal,
     send: (result: EngineResult) => Promise<T>,
   ): Promise<T> {
-    if (this.#running >= RUNNING_QUERIES_MAX) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    } else {
-      this.#running++;
-    }
+    await this.#takeTurn(signal);
     try {
-      signal.throwIfAborted();
       return await this.#runNow(query, signal, send);
     } finally {
       const next = this.#waiting.shift();
@@ -92,13 +92,39 @@ export class Engine {
     }
   }
 
+  /** When it rejects, the query has no turn and is not waiting for one. */
+  async #takeTurn(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.#running < RUNNING_QUERIES_MAX) {
+      this.#running++;
+      return;
+    }
+    await new Promise<void>((resolve, reject) => {
+      const leave = () => {
+        this.#waiting.splice(this.#waiting.indexOf(takeTurn), 1);
+        reject(signal.reason);
+      };
+      const takeTurn = () => {
+        signal.removeEventListener("abort", leave);
+        resolve();
+      };
+      this.#waiting.push(takeTurn);
+      signal.addEventListener("abort", leave, { once: true });
+    });
+  }
+
   async #runNow<T>(
     query: EngineQuery,
     signal: AbortSignal,
     send: (result: EngineResult) => Promise<T>,
   ): Promise<T> {
     const session = new Session(this.#directory);
-    const onAbort = () => void this.#kill(`Settings['log_comment'] = ${quote(query.tag)}`);
+    let again: NodeJS.Timeout | undefined;
+    const kill = () => void this.#kill(`Settings['log_comment'] = ${quote(query.tag)}`);
+    const onAbort = () => {
+      kill();
+      again = setInterval(kill, KILL_AGAIN_MS);
+    };
     if (query.reads) signal.addEventListener("abort", onAbort, { once: true });
     try {
       // In order, on one connection: each statement stands on the one before.
@@ -121,6 +147,7 @@ export class Engine {
       });
     } finally {
       signal.removeEventListener("abort", onAbort);
+      clearInterval(again);
       session.close();
     }
   }

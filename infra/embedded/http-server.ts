@@ -1,41 +1,75 @@
 /** The HTTP shell: reads a request, runs its plan on the engine, answers as a ClickHouse server does. */
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { createGunzip, createGzip } from "node:zlib";
-import { DISPLAY_NAME_HEADER, EMBEDDED_DISPLAY_NAME } from "./display-name.ts";
-import type { Engine, EngineFigures, EngineResult } from "./engine.ts";
+import { concat, decoded, ENCODERS, readUpTo } from "./byte-streams.ts";
+import type { User } from "./credentials.ts";
+import type { Engine, EngineFigures } from "./engine.ts";
 import { failureOf, refusal } from "./engine-error.ts";
-import { INSERT_HEAD_BYTES_MAX, STALLED_CONNECTION_MS_MAX, STATEMENT_BYTES_MAX } from "./limits.ts";
+import type { QueryFailure } from "./engine-error.ts";
+import { parseForm } from "./form-data.ts";
+import {
+  FORM_BYTES_MAX,
+  INSERT_HEAD_BYTES_MAX,
+  KEEP_ALIVE_MS,
+  STALLED_CONNECTION_MS_MAX,
+  STATEMENT_BYTES_MAX,
+} from "./limits.ts";
+import { isPlainName, planHead } from "./request-head.ts";
+import type { RequestHead } from "./request-head.ts";
 import {
   contentType,
-  insertFromFile,
-  planHead,
-  planInsert,
-  planStatement,
-  sessionSetup,
-} from "./request-plan.ts";
-import type { InsertPlan, RequestHead, StatementPlan } from "./request-plan.ts";
+  CORS_HEADERS,
+  EXCEPTION_TAG_LENGTH,
+  exceptionFrame,
+  exceptionTag,
+  serverHeaders,
+  summaryText,
+} from "./response-plan.ts";
+import { sessionSetup } from "./session-setup.ts";
 import type { Spool } from "./spool.ts";
+import { insertFromFile, planInsert, planStatement, resultIntoFile } from "./statement-plan.ts";
+import type { InsertPlan, StatementPlan } from "./statement-plan.ts";
 
-export function createClickHouseServer(engine: Engine, spool: Spool): Server {
+export interface ServerParts {
+  readonly engine: Engine;
+  readonly spool: Spool;
+  readonly user: User;
+  /** Of queries that name none. */
+  readonly timezone: string;
+}
+
+/** One request under way. */
+interface Exchange extends ServerParts {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly head: RequestHead;
+  /** Aborted when the client has gone. */
+  readonly gone: AbortSignal;
+  /** By which the engine finds the query again. */
+  readonly tag: string;
+}
+
+export function createClickHouseServer(parts: ServerParts): Server {
   const server = createServer((request, response) => {
-    handle(engine, spool, request, response).catch((error: unknown) => {
+    handle(parts, request, response).catch((error: unknown) => {
       // handle() answers every failure itself; what escapes is a fault of ours, of this one request.
-      console.error(`${request.method} ${request.url}:`, error);
+      console.error(`${request.method} ${pathOf(request)}:`, error);
       response.destroy();
     });
   });
   // An INSERT may stream for as long as it moves; the stall below bounds it.
   server.requestTimeout = 0;
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
   return server;
 }
 
+let tagCount = 0;
+
 async function handle(
-  engine: Engine,
-  spool: Spool,
+  parts: ServerParts,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -43,18 +77,25 @@ async function handle(
   response.on("close", () => {
     if (!response.writableFinished) gone.abort();
   });
+  const { method, url, headers } = request;
   try {
-    const { method, url, headers } = request;
-    const plan = planHead(method ?? "GET", url ?? "/", headers, randomUUID());
-    if (plan.kind === "ping") {
+    setHeaders(response, serverHeaders(headers.origin !== undefined));
+    const plan = planHead(method ?? "GET", url ?? "/", headers, randomUUID(), parts.user);
+    if (plan.kind === "refused") throw plan.failure;
+    if (plan.kind === "options") {
+      request.resume();
+      response.writeHead(204, { ...CORS_HEADERS }).end();
+      return;
+    }
+    if (plan.kind === "ok") {
       request.resume();
       response.writeHead(200, { "Content-Type": "text/plain; charset=UTF-8" }).end("Ok.\n");
       return;
     }
-    if (plan.kind === "refused") throw plan.failure;
-    response.setHeader(DISPLAY_NAME_HEADER, EMBEDDED_DISPLAY_NAME);
-    response.setHeader("X-ClickHouse-Query-Id", plan.head.queryId);
-    await answer(engine, spool, plan.head, request, response, gone.signal);
+    const { head } = plan;
+    response.setHeader("X-ClickHouse-Query-Id", head.queryId);
+    const tag = `q${++tagCount}`;
+    await answer({ ...parts, request, response, head, gone: gone.signal, tag });
   } catch (error) {
     const isCutOff = request.destroyed && !request.complete;
     if (gone.signal.aborted || isCutOff) return;
@@ -62,157 +103,220 @@ async function handle(
   }
 }
 
-async function answer(
-  engine: Engine,
-  spool: Spool,
-  head: RequestHead,
-  request: IncomingMessage,
-  response: ServerResponse,
-  gone: AbortSignal,
-): Promise<void> {
+/** Without its query, where a password may stand. */
+function pathOf(request: IncomingMessage): string {
+  return (request.url ?? "").replace(/\?.*/s, "");
+}
+
+function setHeaders(response: ServerResponse, headers: Readonly<Record<string, string>>): void {
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+}
+
+async function answer(exchange: Exchange): Promise<void> {
+  const { engine, request, head } = exchange;
   const slot = engine.admit();
-  const tag = `q${++tagCount}`;
   try {
     request.setTimeout(STALLED_CONNECTION_MS_MAX, () => request.destroy());
-    const body = bodyOf(head, request);
-    const first = await readUpTo(body, INSERT_HEAD_BYTES_MAX);
+    const body = decoded(request, head.bodyEncoding);
+    if (head.formBoundary !== null) return await answerForm(exchange, head.formBoundary, body);
+    const text = textOf(head, body);
+    const first = await readUpTo(text, INSERT_HEAD_BYTES_MAX);
     const insert = planInsert(first.bytes.toString("latin1"), first.ended);
     if (insert?.kind === "refused") throw insert.failure;
     if (insert?.kind === "insert") {
-      const file = await spool.write(concat(first.bytes.subarray(insert.dataOffset), body));
-      try {
-        request.setTimeout(0);
-        const query = insertQuery(head, insert, file.path, tag);
-        await engine.run(query, gone, (result) => sendInserted(result, response));
-      } finally {
-        await file.remove();
-      }
-      return;
+      const data = concat(first.bytes.subarray(insert.dataOffset), text);
+      return await answerInsert(exchange, insert, data);
     }
-    const rest = first.ended ? null : await readUpTo(body, STATEMENT_BYTES_MAX);
-    if (rest !== null && !rest.ended) {
-      const why = `A statement is limited to ${STATEMENT_BYTES_MAX} bytes`;
-      throw refusal(223, "QUERY_IS_TOO_LARGE", 413, why);
-    }
-    request.setTimeout(0);
-    const text = Buffer.concat([first.bytes, rest?.bytes ?? Buffer.alloc(0)]).toString("utf8");
-    const statement = planStatement(text, head.defaultFormat);
-    if (statement.kind === "refused") throw statement.failure;
-    if (statement.kind === "insert") throw new Error("planStatement plans no INSERT with data");
-    const query = { ...statement, tag, setup: sessionSetup(head, statement, tag) };
-    await engine.run(query, gone, (result) => sendResult(head, statement, result, response));
+    const rest = first.ended ? null : await readUpTo(text, STATEMENT_BYTES_MAX);
+    if (rest !== null && !rest.ended) throw tooLarge("A statement", STATEMENT_BYTES_MAX);
+    const all = Buffer.concat([first.bytes, rest?.bytes ?? Buffer.alloc(0)]);
+    await answerStatement(exchange, all.toString("utf8"));
   } finally {
     slot.release();
   }
 }
 
-let tagCount = 0;
-
-function insertQuery(head: RequestHead, insert: InsertPlan, path: string, tag: string) {
-  return {
-    tag,
-    setup: sessionSetup(head, insert, tag),
-    sql: insertFromFile(insert, path),
-    format: "Null",
-    reads: false,
-    streams: false,
-  };
-}
-
-/** URL query, a line end, and the body, inflated: one run of bytes, as the engine's own handler sees it. */
-async function* bodyOf(head: RequestHead, request: IncomingMessage): AsyncGenerator<Buffer> {
-  if (head.urlQuery !== "") yield Buffer.from(`${head.urlQuery}\n`);
-  if (!head.bodyIsGzip) {
-    yield* request as AsyncIterable<Buffer>;
-    return;
-  }
-  const inflated = createGunzip();
-  const piped = pipeline(request, inflated);
-  // The reader below sees the same error.
-  piped.catch(() => {});
-  try {
-    yield* inflated as AsyncIterable<Buffer>;
-  } catch (error) {
-    throw refusal(354, "ZLIB_INFLATE_FAILED", 400, `The body is not gzip: ${String(error)}`);
-  }
-}
-
-/** At least `byteCount` bytes, or all of them. */
-async function readUpTo(
-  source: AsyncGenerator<Buffer>,
-  byteCount: number,
-): Promise<{ bytes: Buffer; ended: boolean }> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  while (length < byteCount) {
-    // oxlint-disable-next-line no-await-in-loop
-    const next = await source.next();
-    if (next.done) return { bytes: Buffer.concat(chunks), ended: true };
-    chunks.push(next.value);
-    length += next.value.length;
-  }
-  return { bytes: Buffer.concat(chunks), ended: false };
-}
-
-async function* concat(first: Uint8Array, rest: AsyncIterable<Uint8Array>) {
-  if (first.length > 0) yield first;
-  yield* rest;
-}
-
-async function sendInserted(result: EngineResult, response: ServerResponse): Promise<void> {
-  if (result.kind !== "whole") throw new Error("an INSERT has no stream of results");
-  // The engine counts the rows it was given, also those that a token has dropped.
-  const { rows, bytes, elapsedNs } = result.figures;
-  const summary = { written_rows: rows, written_bytes: bytes, elapsed_ns: elapsedNs };
-  response.writeHead(200, { "X-ClickHouse-Summary": summaryText(summary) }).end();
-}
-
-async function sendResult(
-  head: RequestHead,
-  plan: StatementPlan,
-  result: EngineResult,
-  response: ServerResponse,
+/** Query and parameters from a form; the query has no data then, because the form has no place for it. */
+async function answerForm(
+  exchange: Exchange,
+  boundary: string,
+  body: AsyncGenerator<Buffer>,
 ): Promise<void> {
-  response.setHeader("X-ClickHouse-Format", plan.format);
-  response.setHeader("Content-Type", contentType(plan.format));
-  if (result.kind === "whole") {
-    const summary = summaryText(resultSummary(result.figures));
-    response.setHeader("X-ClickHouse-Summary", summary);
-    await send(head, response, [result.bytes]);
-    return;
+  const { bytes, ended } = await readUpTo(body, FORM_BYTES_MAX);
+  if (!ended) throw tooLarge("A form", FORM_BYTES_MAX);
+  const form = parseForm(bytes, boundary);
+  if (form.kind === "refused") throw form.failure;
+  const wrong = [...form.parameters.keys()].find((name) => !isPlainName(name));
+  if (wrong !== undefined) {
+    throw refusal(36, "BAD_ARGUMENTS", 400, `Query parameter '${wrong}' is no name`);
   }
-  // The first chunk comes before the status: most errors are known by then.
-  const chunks = result.chunks[Symbol.asyncIterator]();
-  const first = await chunks.next();
-  await send(
-    head,
-    response,
-    first.done ? [] : concat(first.value, { [Symbol.asyncIterator]: () => chunks }),
-  );
+  // What the URL names wins, as on a server.
+  const parameters = new Map([...form.parameters, ...exchange.head.parameters]);
+  const head = { ...exchange.head, parameters };
+  const sql = [head.urlQuery, form.query].filter((text) => text !== "").join("\n");
+  await answerStatement({ ...exchange, head }, sql);
+}
+
+function tooLarge(what: string, byteCount: number): QueryFailure {
+  return refusal(229, "QUERY_IS_TOO_LARGE", 413, `${what} is limited to ${byteCount} bytes`);
+}
+
+async function answerInsert(
+  exchange: Exchange,
+  insert: InsertPlan,
+  data: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const { engine, spool, request, response, head, gone, tag } = exchange;
+  const file = await spool.write(data);
+  try {
+    request.setTimeout(0);
+    const setup = sessionSetup(head, insert, tag);
+    const sql = insertFromFile(insert, file.path);
+    // The engine counts the rows it was given, also those that a token has dropped.
+    const { rows, bytes, elapsedNs } = await engine.run(
+      { tag, setup, sql, format: "Null", reads: false, streams: false },
+      gone,
+      async (result) => {
+        if (result.kind !== "whole") throw new Error("an INSERT has no stream of results");
+        return result.figures;
+      },
+    );
+    const summary = { written_rows: rows, written_bytes: bytes, elapsed_ns: elapsedNs };
+    setResultHeaders(exchange, null, summary);
+    response.end();
+  } finally {
+    await file.remove();
+  }
+}
+
+async function answerStatement(exchange: Exchange, sql: string): Promise<void> {
+  const { engine, request, head, gone, tag } = exchange;
+  request.setTimeout(0);
+  const plan = planStatement(sql, head.defaultFormat, head.waitsForEnd);
+  if (plan.kind === "refused") throw plan.failure;
+  if (plan.kind === "insert") throw new Error("planStatement plans no INSERT with data");
+  if (plan.delivery === "file") return answerFromFile(exchange, plan);
+  const setup = sessionSetup(head, plan, tag);
+  const { format, reads } = plan;
+  const query = { tag, setup, sql: plan.sql, format, reads, streams: plan.delivery === "stream" };
+  await engine.run(query, gone, async (result) => {
+    if (result.kind === "whole") {
+      const { bytes, figures } = result;
+      setResultHeaders(exchange, bytes.length > 0 ? plan : null, resultSummary(figures));
+      return send(exchange, [bytes]);
+    }
+    // The first chunk comes before the status: most errors are known by then.
+    const chunks = result.chunks[Symbol.asyncIterator]();
+    const first = await chunks.next();
+    setResultHeaders(exchange, plan, null);
+    await sendStream(exchange, first.done === true ? new Uint8Array() : first.value, {
+      [Symbol.asyncIterator]: () => chunks,
+    });
+  });
+}
+
+/** The engine is free for the next query while this result is still being sent. */
+async function answerFromFile(exchange: Exchange, plan: StatementPlan): Promise<void> {
+  const { engine, spool, head, gone, tag } = exchange;
+  const file = spool.result();
+  try {
+    const setup = sessionSetup(head, plan, tag);
+    const sql = resultIntoFile(plan, file.path);
+    const query = { tag, setup, sql, format: "Null", reads: true, streams: false };
+    const figures = await engine.run(
+      query,
+      AbortSignal.any([gone, file.exceeded]),
+      async (result) => {
+        if (result.kind !== "whole") throw new Error("a result on disk is no stream");
+        return result.figures;
+      },
+    );
+    const bytes = file.read();
+    file.exceeded.throwIfAborted();
+    setResultHeaders(exchange, plan, resultSummary(figures));
+    await send(exchange, bytes);
+  } catch (error) {
+    // Killed for its size, the engine only says that it was killed.
+    throw file.exceeded.aborted ? file.exceeded.reason : error;
+  } finally {
+    await file.remove();
+  }
+}
+
+/** URL query, a line end, and the body: one run of bytes, as the engine's own handler sees it. */
+async function* textOf(head: RequestHead, body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  if (head.urlQuery !== "") yield Buffer.from(`${head.urlQuery}\n`);
+  yield* body;
+}
+
+/** @param plan null for a statement without a result */
+function setResultHeaders(
+  { response, head, timezone }: Exchange,
+  plan: StatementPlan | null,
+  summary: Readonly<Record<string, number>> | null,
+): void {
+  const type = plan === null ? "text/plain; charset=UTF-8" : contentType(plan.format);
+  setHeaders(response, {
+    "Content-Type": type,
+    "X-ClickHouse-Timezone": head.settings.get("session_timezone") || timezone,
+    ...(plan === null ? {} : { "X-ClickHouse-Format": plan.format }),
+    ...(summary === null ? {} : { "X-ClickHouse-Summary": summaryText(summary) }),
+  });
 }
 
 function resultSummary({ rows, bytes, elapsedNs }: EngineFigures) {
   return { result_rows: rows, result_bytes: bytes, elapsed_ns: elapsedNs };
 }
 
-/** Only figures that the engine gives; as strings, because a server sends them so. */
-function summaryText(figures: Readonly<Record<string, number>>): string {
-  return JSON.stringify(
-    Object.fromEntries(Object.entries(figures).map(([k, v]) => [k, String(v)])),
-  );
+/**
+ * Sends rows as they come. An error after the first of them is written behind them, and the connection
+ * is closed without an end of the answer: who does not know the frame still notices that rows are missing.
+ */
+async function sendStream(
+  exchange: Exchange,
+  first: Uint8Array,
+  rest: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const { response, gone } = exchange;
+  const tag = exceptionTag(randomBytes(EXCEPTION_TAG_LENGTH));
+  response.setHeader("X-ClickHouse-Exception-Tag", tag);
+  let failed = false;
+  async function* rowsAndError() {
+    try {
+      yield* concat(first, rest);
+    } catch (error) {
+      gone.throwIfAborted();
+      failed = true;
+      yield Buffer.from(exceptionFrame(tag, describe(error)));
+    }
+  }
+  await send(exchange, rowsAndError(), () => failed);
 }
 
+/** @param isBroken asked when everything is written: whether the answer is to be left without its end */
 async function send(
-  head: RequestHead,
-  response: ServerResponse,
+  { response, head }: Exchange,
   chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  isBroken = () => false,
 ): Promise<void> {
   // A reader that takes nothing is cut off, and its query with it.
   response.setTimeout(STALLED_CONNECTION_MS_MAX, () => response.destroy());
   const source = Readable.from(chunks, { objectMode: false });
-  if (!head.answerIsGzip) return pipeline(source, response);
-  response.setHeader("Content-Encoding", "gzip");
-  return pipeline(source, createGzip(), response);
+  const encoder = ENCODERS[head.answerEncoding]?.();
+  if (encoder === undefined) await pipeline(source, response, { end: false });
+  else {
+    response.setHeader("Content-Encoding", head.answerEncoding);
+    await pipeline(source, encoder, response, { end: false });
+  }
+  if (isBroken()) response.socket?.destroySoon();
+  else response.end();
+}
+
+function describe(error: unknown): string {
+  const failure = failureOf(error);
+  if (failure !== null) return failure.message;
+  console.error("an error after the first rows:", error);
+  return `Code: 1001. DB::Exception: ${String(error)}. (STD_EXCEPTION)`;
 }
 
 function answerFailure(error: unknown, request: IncomingMessage, response: ServerResponse): void {
@@ -220,7 +324,7 @@ function answerFailure(error: unknown, request: IncomingMessage, response: Serve
   if (failure === null)
     console.error(`query ${String(response.getHeader("X-ClickHouse-Query-Id"))}:`, error);
   if (response.headersSent) {
-    // Rows have been sent with status 200: only a broken connection tells the reader that more are missing.
+    // Bytes have been sent with status 200: only a broken connection tells the reader that more are missing.
     response.destroy();
     return;
   }
@@ -229,11 +333,13 @@ function answerFailure(error: unknown, request: IncomingMessage, response: Serve
     status: 500,
     message: `Code: 1001. DB::Exception: ${String(error)}. (STD_EXCEPTION)`,
   };
-  response.removeHeader("X-ClickHouse-Format");
-  response.removeHeader("Content-Encoding");
+  for (const name of ["X-ClickHouse-Format", "X-ClickHouse-Summary", "Content-Encoding"]) {
+    response.removeHeader(name);
+  }
   response.writeHead(status, {
     "Content-Type": "text/plain; charset=UTF-8",
     "X-ClickHouse-Exception-Code": String(code),
+    ...(status === 401 ? { "WWW-Authenticate": 'Basic realm="ClickHouse server HTTP API"' } : {}),
     ...(status === 503 ? { "Retry-After": "1" } : {}),
     // What is left of an unread body would be taken for the next request.
     ...(request.complete ? {} : { Connection: "close" }),

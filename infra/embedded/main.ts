@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError } from "commander";
+import { readUser } from "./config.ts";
 import { KILL_MS_MAX, SHUTDOWN_MS_MAX, THREAD_POOL_SIZE } from "./limits.ts";
 
 // libuv reads this once, at the first use of its pool: before chDB and anything else is loaded.
@@ -16,7 +17,8 @@ const HOST = "127.0.0.1";
 
 const command = new Command("embedded-clickhouse")
   .description(
-    "ClickHouse for development and tests: the engine as a library, behind its HTTP protocol",
+    "ClickHouse for development and tests: the engine as a library, behind its HTTP protocol. " +
+      "CLICKHOUSE_USER and CLICKHOUSE_PASSWORD name its one user; by default it is `default` without a password.",
   )
   .requiredOption("--port <number>", "port on 127.0.0.1", portOf)
   .requiredOption("--data <directory>", "where tables live; made when missing")
@@ -42,7 +44,12 @@ async function start(port: number, dataDirectory: string): Promise<void> {
   }
   // Only now: the directory is ours, so what is in the spool is nobody's.
   const spool = new Spool(join(dataDirectory, "spool"));
-  const server = createClickHouseServer(engine, spool);
+  const server = createClickHouseServer({
+    engine,
+    spool,
+    user: readUser(),
+    timezone: await engine.timezone(),
+  });
   server.once("error", (error: NodeJS.ErrnoException) => {
     const taken = error.code === "EADDRINUSE";
     fail(

@@ -1,16 +1,23 @@
-/** The data of INSERTs on its way into the engine: files, because memory must not grow with a request. */
-import { createWriteStream, mkdirSync, rmSync } from "node:fs";
+/** Data of INSERTs on its way into the engine, and results on their way out: files, because memory must not grow with a request. */
+import { createReadStream, createWriteStream, mkdirSync, rmSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { refusal } from "./engine-error.ts";
-import { INSERT_BYTES_MAX, SPOOL_BYTES_MAX } from "./limits.ts";
+import { INSERT_BYTES_MAX, RESULT_BYTES_MAX, RESULT_POLL_MS, SPOOL_BYTES_MAX } from "./limits.ts";
 
 export interface SpoolFile {
   readonly path: string;
-  readonly byteCount: number;
   remove(): Promise<void>;
+}
+
+/** A file that the engine writes; `remove` exactly once, after the engine has ended. */
+export interface ResultFile extends SpoolFile {
+  /** Aborted with the QueryFailure when the file has grown beyond a limit. */
+  readonly exceeded: AbortSignal;
+  /** The whole of it; a result without a byte may be no file at all. */
+  read(): AsyncIterable<Uint8Array> | [];
 }
 
 export class Spool {
@@ -27,7 +34,7 @@ export class Spool {
 
   /** Writes a stream of bytes to a file. Throws QueryFailure (413, 503) beyond the limits, and removes it. */
   async write(data: AsyncIterable<Uint8Array>): Promise<SpoolFile> {
-    const path = join(this.#directory, `${++this.#fileCount}.data`);
+    const path = this.#newPath();
     let byteCount = 0;
     const remove = async () => {
       this.#bytesInUse -= byteCount;
@@ -40,10 +47,9 @@ export class Spool {
         this.#bytesInUse += chunk.length;
         if (byteCount > INSERT_BYTES_MAX) {
           const why = `An INSERT's data is limited to ${INSERT_BYTES_MAX} bytes`;
-          done(refusal(223, "QUERY_IS_TOO_LARGE", 413, why));
+          done(refusal(229, "QUERY_IS_TOO_LARGE", 413, why));
         } else if (this.#bytesInUse > SPOOL_BYTES_MAX) {
-          const why = `INSERTs under way have filled ${SPOOL_BYTES_MAX} bytes`;
-          done(refusal(202, "TOO_MANY_SIMULTANEOUS_QUERIES", 503, why));
+          done(this.#full());
         } else done(null, chunk);
       },
     });
@@ -53,6 +59,46 @@ export class Spool {
       await remove();
       throw error;
     }
-    return { path, byteCount, remove };
+    return { path, remove };
+  }
+
+  /** A name for a result, and a watch on it: the engine has no limit of its own for the bytes it writes. */
+  result(): ResultFile {
+    const path = this.#newPath();
+    const exceeded = new AbortController();
+    let byteCount = 0;
+    const measure = () => {
+      const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+      this.#bytesInUse += size - byteCount;
+      byteCount = size;
+      if (size > RESULT_BYTES_MAX) {
+        const why = `A result that is not streamed is limited to ${RESULT_BYTES_MAX} bytes`;
+        exceeded.abort(refusal(396, "TOO_MANY_ROWS_OR_BYTES", 500, why));
+      } else if (this.#bytesInUse > SPOOL_BYTES_MAX) exceeded.abort(this.#full());
+      return size;
+    };
+    const watch = setInterval(measure, RESULT_POLL_MS);
+    return {
+      path,
+      exceeded: exceeded.signal,
+      read: () => {
+        clearInterval(watch);
+        return measure() === 0 ? [] : createReadStream(path);
+      },
+      remove: async () => {
+        clearInterval(watch);
+        this.#bytesInUse -= byteCount;
+        await rm(path, { force: true });
+      },
+    };
+  }
+
+  #newPath(): string {
+    return join(this.#directory, `${++this.#fileCount}.data`);
+  }
+
+  #full() {
+    const why = `Requests under way have filled ${SPOOL_BYTES_MAX} bytes`;
+    return refusal(202, "TOO_MANY_SIMULTANEOUS_QUERIES", 503, why);
   }
 }

@@ -1,5 +1,8 @@
 /** The local stack's settings: the only file here that reads the environment. */
 import { fileURLToPath } from "node:url";
+import { readUser } from "../embedded/config.ts";
+import { DEFAULT_USER } from "../embedded/credentials.ts";
+import type { User } from "../embedded/credentials.ts";
 import { PARTITIONS_MAX, SHARDS_MAX } from "../../wire/limits.ts";
 import { StackConfigurationError } from "./stack-error.ts";
 
@@ -22,6 +25,8 @@ export interface StackOptions {
   readonly fresh?: boolean;
   readonly ports: StackPorts;
   readonly database: string;
+  /** Who the embedded ClickHouse answers, and as whom the stack's own clients come. Never printed. */
+  readonly clickhouseUser: User;
   readonly windowSeconds: number;
   readonly shards: number;
   readonly partitions: number;
@@ -121,6 +126,8 @@ export function readStackOptions(
     stateDirectory: `${CLICKMILL_DIRECTORY}${profile}`,
     ports: Object.freeze(ports),
     database,
+    // Demo and tests ask it in many places, and nobody else does: they keep the user without a password.
+    clickhouseUser: profile === "start" ? readUser(environment) : DEFAULT_USER,
     windowSeconds: integer("WINDOW_SECONDS", windowSeconds, 1, WINDOW_SECONDS_MAX),
     shards: integer("SHARDS", SHARDS_DEFAULT, 1, SHARDS_MAX),
     partitions: integer("PARTITIONS", PARTITIONS_DEFAULT, 1, PARTITIONS_MAX),

@@ -9,7 +9,7 @@ import { migrate } from "../clickhouse/migrate.ts";
 import { findNatsServer } from "../find-program.mjs";
 import { renderNatsConfig } from "../nats/render-nats-config.ts";
 import { inheritedEnvironment, type StackOptions } from "./config.ts";
-import { clickhouseLaunch } from "./clickhouse.ts";
+import { clickhouseLaunch, withUser } from "./clickhouse.ts";
 import { prepareEdge } from "./edge.ts";
 import {
   AGGREGATOR_READY_MS_MAX,
@@ -80,7 +80,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
   const nats = part("nats", () => natsLaunch(options, urls));
   const clickhouse = part("clickhouse", () =>
-    clickhouseLaunch(ports.clickhouse, join(stateDirectory, "clickhouse")),
+    clickhouseLaunch(ports.clickhouse, join(stateDirectory, "clickhouse"), options.clickhouseUser),
   );
   const aggregator = part("aggregator", (overrides) => aggregatorLaunch(options, urls, overrides));
   const edgeDirectory = join(stateDirectory, "edge");
@@ -176,7 +176,7 @@ function aggregatorLaunch(options: StackOptions, urls: Urls, overrides: Override
     environment: {
       ...inheritedEnvironment(),
       NATS_URL: urls.nats,
-      CLICKHOUSE_URL: urls.clickhouse,
+      CLICKHOUSE_URL: withUser(urls.clickhouse, options.clickhouseUser),
       CLICKHOUSE_DATABASE: options.database,
       PARTITIONS: String(options.partitions),
       WINDOW_SECONDS: String(options.windowSeconds),
@@ -191,7 +191,7 @@ function aggregatorLaunch(options: StackOptions, urls: Urls, overrides: Override
 
 async function migrateDatabase(options: StackOptions, url: string): Promise<void> {
   const client = createClient({
-    url,
+    url: withUser(url, options.clickhouseUser),
     request_timeout: MIGRATION_MS_MAX,
     // A failure is the caller's to say; after Ctrl-C it is only the echo.
     log: { level: ClickHouseLogLevel.OFF },
