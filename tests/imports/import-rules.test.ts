@@ -65,7 +65,7 @@ test.each([
   ["aggregator/sink/unit.ts", `import { x } from "../source/stream-reader.ts";`],
   ["aggregator/sink/plan-batch.ts", `const x = await import("@nats-io/nats-core");`],
   ["wasm/reference-kernel.ts", `import { x } from "./wasm-kernel.ts";`],
-  ["infra/embedded/request-plan.ts", `export { x } from "./spool.ts";`],
+  ["infra/embedded/request-head.ts", `export { x } from "./spool.ts";`],
   ["tests/traffic/verdict.ts", `import { x } from "./read-verdict.ts";`],
   ["aggregator/a.ts", `export const home = process.env["HOME"];`],
   ["tests/traffic/a.ts", `import { env } from "node:process";`],
