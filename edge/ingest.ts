@@ -37,7 +37,7 @@ export async function ingest(
         results[place] = resultOf(envelope.clicks[place], fates[i]!);
       });
       // Nobody has kept them: the sender does, and sends them again.
-      if (answer === null && batch.rejectedEnds.length > 0) {
+      if (answer?.rejectedTaken !== true && batch.rejectedEnds.length > 0) {
         for (const place of rejectedPlaces)
           results[place] = unavailableResult(rejections[place]!.clickId);
       }
@@ -67,14 +67,15 @@ async function keepTooOld(
     .filter((_, i) => fates[i] === FATE.tooOld)
     .map((place) => [tooOld(clickIdOf(envelope.clicks[place])), envelope.textOf(place)] as const);
   const answer = await askShard(env, rejectedBatch(batch.shard, old, facts));
-  return answer?.rejectedKept === old.length;
+  return answer?.rejectedTaken === true;
 }
 
 function tooOld(clickId: string): Rejection {
   return {
     code: "too_old",
     field: "timestamp",
-    message: "the click is older than what this service remembers; it is kept, and not counted",
+    message:
+      "the click is older than what this service remembers: do not send it again; it is kept, and may be applied later",
     clickId,
   };
 }

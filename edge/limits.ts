@@ -28,17 +28,23 @@ export const DEDUP_BUCKET_MS = 3_600_000;
  */
 export const DEDUP_IDS_MAX = 3_000_000;
 
-/** Gzip grows by a factor of 1,032 at most: a slice becomes 1 MB, about the limit of a body, and no more. */
-export const INFLATE_SLICE_BYTES = 1_024;
+/** Of a header that an answer repeats; the longest content type that is in use has 73 characters. */
+export const HEADER_SHOWN_CHARACTERS_MAX = 100;
 
 /**
  * Rejected clicks of one key that a shard keeps with their bytes: 1,000 at once, and then one more in
  * every 10 s, 8,640 a day. A fault of an integration shows in the first ten; 64 shards keep 550,000 a
- * day of ~500 bytes, 0.3 GB, whatever a sender does. All others are counted. `too_old` clicks are kept
- * without this limit, because they can be applied again.
+ * day of ~500 bytes, 0.3 GB, whatever a sender does. All others are counted.
  */
 export const REJECTED_KEPT_AT_ONCE_MAX = 1_000;
 export const REJECTED_KEPT_EVERY_MS = 10_000;
+
+/**
+ * The same for `too_old` clicks, which lack nothing and can be applied again: 100,000 at once and one a second.
+ * One in a thousand of 1,000,000,000 clicks a day is 15,600 a day for each of 64 shards; ten times that may come.
+ */
+export const TOO_OLD_KEPT_AT_ONCE_MAX = 100_000;
+export const TOO_OLD_KEPT_EVERY_MS = 1_000;
 
 /** Keys whose allowance is remembered; beyond, the one that asked longest ago starts afresh. */
 export const REJECTED_KEYS_MAX = 10_000;

@@ -1,10 +1,18 @@
 /** Blocks: golden bytes, and whatever arrives, a block or a fault, never an exception. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import {
+  AD_CLICKS_1M,
+  CLICKS_RAW,
+  CLICKS_REJECTED,
+  ORIGIN,
+  PARTIAL,
+  TIME_SOURCE,
+} from "./columns.ts";
 import { decodeBlock, encodeBlock, isFault, KIND, WIRE_VERSION } from "./block.ts";
 import type { Origin } from "./block.ts";
 import { utf8 } from "./cursor.ts";
-import { hash64 } from "./hash.ts";
+import { hash64, hashText } from "./hash.ts";
 import { BLOCK_BODY_BYTES_MAX, SHARDS_MAX } from "./limits.ts";
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
@@ -70,11 +78,11 @@ describe("golden bytes of a block", () => {
     const originBytes = (originHex.length / 2).toString(16).padStart(2, "0");
     const hashed = golden("02000000", `${originBytes}000000`, "04000000", originHex, "726f7773");
     // The checksum is the hash (proved in hash.test.ts) of all that follows it, seeded with what stands before.
-    const seed = Buffer.from(`0100${kind}`, "hex").readUInt32LE();
+    const seed = Buffer.from(`0200${kind}`, "hex").readUInt32LE();
     const expected = hash64(Buffer.from(hashed, "hex"), 0, hashed.length / 2, seed);
     const checksum = Buffer.alloc(8);
     checksum.writeBigUInt64LE(expected);
-    expect(hex(bytes)).toBe(golden("0100", kind, hex(checksum), hashed));
+    expect(hex(bytes)).toBe(golden("0200", kind, hex(checksum), hashed));
     expect(hash).toBe(expected);
     expect(decodeBlock(bytes)).toMatchObject({ rows: 2, origin, hash });
   });
@@ -196,10 +204,22 @@ describe("decodeBlock", () => {
       "an epoch with a control character",
       { kind: "rejected", ...FLUSH, epoch: "abc\ndefg", flushedOn: 1 },
     ],
+    [
+      "an epoch with a byte order mark",
+      { kind: "raw", ...FLUSH, epoch: "\ufeffabcde", flushedOn: 1, idsHash: 0n },
+    ],
     ["emission 0", { ...RESULT, emission: 0 }],
     ["a chunk beyond the last", { ...RESULT, chunk: 2 }],
   ])("finds an origin that no producer makes: %s", (_, origin) => {
     const block = decodeBlock(encodeBlock(origin, 0, new Uint8Array(0)).bytes);
     expect(block).toMatchObject({ fault: "broken", reason: expect.stringMatching(/^origin: /) });
   });
+});
+
+test("a layout or a code that changes is another wire version: raise WIRE_VERSION, and only then this", () => {
+  const layout = [CLICKS_RAW, CLICKS_REJECTED, PARTIAL, AD_CLICKS_1M, KIND, TIME_SOURCE, ORIGIN];
+  const bytes = utf8(JSON.stringify(layout));
+  expect(`${WIRE_VERSION} ${hashText(hash64(bytes))}`).toMatchInlineSnapshot(
+    `"2 8a08b8839323d030"`,
+  );
 });

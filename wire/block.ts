@@ -39,8 +39,8 @@ import { hash64 } from "./hash.ts";
 import { BLOCK_BODY_BYTES_MAX, BLOCK_ORIGIN_BYTES_MAX } from "./limits.ts";
 import { EPOCH_BYTES } from "./raw-click.ts";
 
-export const WIRE_VERSION = 1;
-/** Version 1 has no predecessor. */
+export const WIRE_VERSION = 2;
+/** Version 1 was never released: version 2 has no predecessor that anybody could meet. */
 const VERSIONS_READ: readonly number[] = [WIRE_VERSION];
 
 export const PREFIX_BYTES = 24;
@@ -215,7 +215,8 @@ export function decodeBlock(bytes: Uint8Array): Block | BlockFault {
     };
   }
   const kind = kindOf(kindCode);
-  if (kind === undefined) return broken(`kind ${kindCode} is unknown`);
+  // The checksum is right, so somebody meant it: a later version, though it did not say so.
+  if (kind === undefined) return { fault: "version", reason: `kind ${kindCode} is unknown` };
   try {
     const originCursor = reader(bytes.subarray(PREFIX_BYTES, PREFIX_BYTES + originBytes));
     const origin = readOrigin(originCursor, kind);
@@ -379,7 +380,7 @@ function writeProducer(c: Cursor, p: ProducerNumber): void {
 }
 
 /** As producers make them; other bytes would not survive being text in ids, keys and headers. */
-const EPOCH_TEXT = /^[!-~]+$/;
+const EPOCH_TEXT = new RegExp(`^[!-~]{${EPOCH_BYTES}}$`);
 
 function readProducer(c: Cursor): ProducerNumber {
   const shard = readU16(c);

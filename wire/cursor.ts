@@ -158,7 +158,8 @@ export function skipString(c: Cursor): void {
 }
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+/** A byte order mark is bytes like others: left out, the text would not say what the bytes are. */
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true, fatal: false });
 
 export function utf8(text: string): Uint8Array {
   return encoder.encode(text);

@@ -42,11 +42,12 @@ export const AGAIN_SUBJECTS: Readonly<Partial<Record<StreamName, string>>> = {
   CLICKS_REJECTED: "clicks.rejected.again",
   RESULTS: "results.again",
 };
-/** Headers of a set-aside message: why, and where it stood. */
+/** Headers of a set-aside message: why, where it stood, and how long it was there (of a longer one than any of ours, the start is kept). */
 export const SET_ASIDE_HEADER = {
   reason: "Clickmill-Reason",
   subject: "Clickmill-Subject",
   sequence: "Clickmill-Sequence",
+  byteCount: "Clickmill-Bytes",
 } as const;
 export const setAsideSubject = (stream: StreamName) => `set_aside.${stream}`;
 /** The stream that a set-aside message stood in; null for a subject that none of ours has. */

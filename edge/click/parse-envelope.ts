@@ -1,6 +1,6 @@
 /** A request body becomes a list of clicks and the sender's clock, or the reason why it is no envelope. */
 import type { ProblemCode } from "../../wire/ingest.ts";
-import { BATCH_CLICKS_MAX } from "../../wire/limits.ts";
+import { BATCH_CLICKS_MAX, TIMESTAMP_MS_MAX } from "../../wire/limits.ts";
 import { clickTexts } from "./click-texts.ts";
 import type { ClickTexts } from "./click-texts.ts";
 
@@ -64,9 +64,9 @@ export function problem(status: Problem["status"], code: ProblemCode, detail: st
   return { status, code, detail };
 }
 
-/** A clock that gives no number is no clock; how far it is off is the time policy's question. */
+/** A clock that gives no time (seconds are one, in 1970) is no clock; how far it is off is the time policy's question. */
 function usableClock(value: unknown): number | null {
-  return typeof value === "number" && value >= 0 && value <= Number.MAX_SAFE_INTEGER
+  return typeof value === "number" && value >= 0 && value <= TIMESTAMP_MS_MAX
     ? Math.floor(value)
     : null;
 }

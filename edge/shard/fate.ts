@@ -5,6 +5,6 @@ export const FATE = { accepted: 0, duplicate: 1, tooOld: 2, unavailable: 3 } as 
 export interface ShardAnswer {
   /** One FATE for each row of the batch, in order. */
   readonly fates: Uint8Array;
-  /** How many of the batch's rejected rows will reach clicks_rejected; the others are only counted there. */
-  readonly rejectedKept: number;
+  /** Every rejected click of the batch is kept or counted; false: there is no room, and the sender has to keep them. */
+  readonly rejectedTaken: boolean;
 }

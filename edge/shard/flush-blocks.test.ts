@@ -1,6 +1,6 @@
 /** A flush's messages: what they hold, and that they are the same bytes whenever they are made. */
 import { expect, test } from "vitest";
-import { decodeBlock, isFault } from "../../wire/block.ts";
+import { decodeBlock, isFault, WIRE_VERSION } from "../../wire/block.ts";
 import { reader, utf8, writer, written, reserve } from "../../wire/cursor.ts";
 import { readPartial } from "../../wire/partial.ts";
 import { RAW_CLICK_BYTES_MAX, readRawClick, writeRawClick } from "../../wire/raw-click.ts";
@@ -15,7 +15,7 @@ const identity = { shard: 3, epoch: "abcdefgh", fingerprintKey: new Uint8Array(1
 const recipe: FlushRecipe = {
   chain: "clicks",
   flush: 7,
-  wireVersion: 1,
+  wireVersion: WIRE_VERSION,
   windowSeconds: 60,
   partitions: 2,
   flushedOn: 20_000,

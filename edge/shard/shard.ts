@@ -33,6 +33,8 @@ import {
   REJECTED_KEPT_AT_ONCE_MAX,
   REJECTED_KEPT_EVERY_MS,
   REJECTED_KEYS_MAX,
+  TOO_OLD_KEPT_AT_ONCE_MAX,
+  TOO_OLD_KEPT_EVERY_MS,
 } from "../limits.ts";
 import { NatsPublisher, PublishFailure } from "../publish/publisher.ts";
 import { bucketOf, DedupIndex, limitAfterDropping } from "./dedup-index.ts";
@@ -68,6 +70,13 @@ export class ClickShard extends DurableObject<Env> {
     everyMs: REJECTED_KEPT_EVERY_MS,
     keysMax: REJECTED_KEYS_MAX,
   });
+  readonly #tooOldAllowance = new RejectedAllowance({
+    atOnceMax: TOO_OLD_KEPT_AT_ONCE_MAX,
+    everyMs: TOO_OLD_KEPT_EVERY_MS,
+    keysMax: REJECTED_KEYS_MAX,
+  });
+  /** Rejections that nothing remembers, since the log last said so. */
+  #forgottenCount = 0;
   readonly #journalBytes: Record<Chain, number> = { clicks: 0, rejected: 0 };
   readonly #nextNumber: Record<Chain, number> = { clicks: 1, rejected: 1 };
   readonly #loops: Record<Chain, FlushLoop> = { clicks: newLoop(), rejected: newLoop() };
@@ -107,10 +116,9 @@ export class ClickShard extends DurableObject<Env> {
     this.#checkShardCount(batch);
     this.#forgetWhatMustGo(batch.rowEnds.length);
     const fates = this.#decide(batch, running);
-    const rejectedKept = this.#keepRejected(batch);
-    for (const { count, ...kind } of batch.counted) this.#countRejected(kind, count);
+    const rejectedTaken = this.#takeRejected(batch);
     await this.#group.settled();
-    return { fates, rejectedKept };
+    return { fates, rejectedTaken };
   }
 
   /** Stands behind the timers: after an eviction or a crash it is what flushes. */
@@ -219,35 +227,32 @@ export class ClickShard extends DurableObject<Env> {
     );
   }
 
-  /** How many are kept with their bytes; the others are counted. */
-  #keepRejected(batch: ShardBatch): number {
-    let start = 0;
-    let kept = 0;
+  /**
+   * Keeps a batch's rejected clicks with their bytes, or counts them, beyond their key's allowance.
+   * False, and nothing of it is taken, when clicks that could be applied again find no room.
+   */
+  #takeRejected(batch: ShardBatch): boolean {
     const nowMs = Date.now();
-    for (const end of batch.rejectedEnds) {
-      const row = batch.rejectedRows.subarray(start, end);
-      start = end;
-      const kind = rejectionKindOf(reader(row));
-      const hasRoom = this.#journalBytes.rejected < REJECTED_JOURNAL_BYTES_MAX;
-      const mayStay =
-        hasRoom &&
-        (kind.code === APPLICABLE_CODE ||
-          this.#allowance.take(`${kind.account} ${kind.keyId}`, nowMs));
-      if (mayStay) {
+    const hasRoom = this.#journalBytes.rejected < REJECTED_JOURNAL_BYTES_MAX;
+    const rows = rejectedRowsOf(batch);
+    if (!hasRoom && rows.some(({ kind }) => kind.code === APPLICABLE_CODE)) return false;
+    for (const { row, kind } of rows) {
+      const isApplicable = kind.code === APPLICABLE_CODE;
+      const allowance = isApplicable ? this.#tooOldAllowance : this.#allowance;
+      if (hasRoom && allowance.take(`${kind.account} ${kind.keyId}`, nowMs)) {
         this.#journalBytes.rejected += row.length;
         this.#group.add("rejected", { row, low: 0, high: 0 });
-        kept++;
-      } else if (kind.code !== APPLICABLE_CODE) this.#countRejected(kind, 1);
-      // That one is answered `unavailable`, and comes again.
+      } else this.#countRejected(kind, 1);
     }
-    return kept;
+    for (const { count, ...kind } of batch.counted) this.#countRejected(kind, count);
+    return true;
   }
 
   #countRejected(kind: RejectionKind, count: number): void {
     const bytesMax = REJECTED_JOURNAL_BYTES_MAX + REJECTED_COUNTS_BYTES_MAX;
     if (this.#journalBytes.rejected < bytesMax) this.#group.count(kind, count);
     // Noise for hours while NATS is away: counted clicks need the rest of the disk.
-    else console.error(JSON.stringify({ level: "warn", msg: "rejections forgotten", count }));
+    else this.#forgottenCount += count;
   }
 
   /**
@@ -354,8 +359,10 @@ export class ClickShard extends DurableObject<Env> {
           chain,
           error: String(error),
           pauseMs,
+          rejectionsForgotten: this.#forgottenCount,
         }),
       );
+      this.#forgottenCount = 0;
       this.#flushSoon(chain, pauseMs);
     } finally {
       loop.busy = false;
@@ -382,6 +389,16 @@ export class ClickShard extends DurableObject<Env> {
     // The test that listens there kills this process; no answer ever comes.
     await fetch(`${this.#config.failpointUrl}/${point}`);
   }
+}
+
+/** Rejected rows of a batch, with what they are counted by. */
+function rejectedRowsOf(batch: ShardBatch): { row: Uint8Array; kind: RejectionKind }[] {
+  let start = 0;
+  return Array.from(batch.rejectedEnds, (end) => {
+    const row = batch.rejectedRows.subarray(start, end);
+    start = end;
+    return { row, kind: rejectionKindOf(reader(row)) };
+  });
 }
 
 interface FlushLoop {

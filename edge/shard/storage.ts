@@ -2,6 +2,7 @@
  * A shard's durable facts in SQLite: who it is, its journal, its flush records. Synchronous calls
  * without an await between them are one transaction; the caller decides where one ends.
  */
+import { WIRE_VERSION } from "../../wire/block.ts";
 import { EPOCH_BYTES } from "../../wire/raw-click.ts";
 
 /** The two chains of a shard: rejected clicks have numbers and a quota of their own. */
@@ -86,11 +87,19 @@ export class ShardStorage {
   identity(shard: number): Identity {
     const stored = this.number("shard");
     if (stored === null) {
+      this.#set("wire_version", WIRE_VERSION);
       this.#set("shard", shard);
       this.#set("epoch", randomEpoch());
       this.#set("fingerprint_key", crypto.getRandomValues(new Uint8Array(16)).buffer);
     } else if (stored !== shard) {
       throw new Error(`this storage belongs to shard ${stored}, not ${shard}`);
+    }
+    // Journal rows are rows of the wire: another version's must not go out under this one's number.
+    const version = this.number("wire_version");
+    if (version !== WIRE_VERSION) {
+      throw new Error(
+        `shard ${shard} holds rows of wire version ${version ?? 1}, this edge writes ${WIRE_VERSION}; no release wrote them: clear the state (npm run reset)`,
+      );
     }
     return {
       shard,

@@ -50,8 +50,9 @@ export function checkFates(body: unknown): IngestAnswer {
 function checkFate({ status, code, message, click_id }: ClickResult): void {
   const hasCode = code !== undefined && REJECTION_CODES.includes(code);
   if ((status === "rejected") !== hasCode) throw new WrongAnswer(`${status} ${code}`);
-  if (status === "rejected" && (message ?? "") === "")
-    throw new WrongAnswer(`${code} says nothing`);
+  if (status === "rejected" && !/send /.test(message ?? "")) {
+    throw new WrongAnswer(`${code} does not say what to send`);
+  }
   if (status !== "rejected" && typeof click_id !== "string") {
     throw new WrongAnswer(`${status} without an id`);
   }

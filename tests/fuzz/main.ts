@@ -1,6 +1,4 @@
 /** `npm run fuzz:edge`: bodies that no SDK would send, at the parser and at a running edge; the last line is JSON. */
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
 import { createClient } from "@clickhouse/client";
 import { Command } from "commander";
 import { readStackOptions, StackError, startStack } from "../../infra/stack/stack.ts";
@@ -9,6 +7,7 @@ import { whole } from "../traffic/traffic-flags.ts";
 import { fuzzInProcess } from "./in-process.ts";
 import type { Crash } from "./in-process.ts";
 import { differences, fuzzOverHttp } from "./over-http.ts";
+import { residentBytes } from "./resident-bytes.ts";
 
 /** A full run's bodies, at least; shorter runs have their part of them. */
 const FULL_RUN_SECONDS = 60;
@@ -100,10 +99,4 @@ try {
 
 function list(crashes: readonly Crash[]): void {
   for (const crash of crashes) console.log(JSON.stringify(crash));
-}
-
-/** Resident memory of another process. */
-async function residentBytes(pid: number): Promise<number> {
-  const { stdout } = await promisify(execFile)("ps", ["-o", "rss=", "-p", String(pid)]);
-  return Number(stdout) * 1_024;
 }

@@ -130,6 +130,7 @@ async function compare(book: Book, client: ClickHouseClient): Promise<string[]> 
   const expect = (what: string, said: number, held: number) => {
     if (said !== held) found.push(`${what}: the edge said ${said}, the tables hold ${held}`);
   };
+  expect("unavailable clicks", book.unavailable, 0);
   expect("accepted clicks", book.accepted, raw!.clicks);
   expect("their ids", book.accepted, raw!.ids);
   for (const code of codes) expect(code, book.refused.get(code) ?? 0, table.get(code) ?? 0);
