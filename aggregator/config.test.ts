@@ -28,3 +28,25 @@ test("every problem is in one message", () => {
     expect(() => parseConfig(environment)).toThrow(name);
   }
 });
+
+test("an empty value is no value", () => {
+  const names = [
+    "NATS_URL",
+    "CLICKHOUSE_URL",
+    "CLICKHOUSE_DATABASE",
+    "WINDOW_GRACE_MS",
+    "LOG_LEVEL",
+  ];
+  const empty = Object.fromEntries([...names, "PARTITIONS", "FAILPOINT"].map((name) => [name, ""]));
+  expect(parseConfig(empty)).toEqual(parseConfig({}));
+});
+
+test("a query string is refused with the other problems, and no secret of it is shown", () => {
+  const environment = {
+    NATS_URL: "ws://x?token=s3cret",
+    CLICKHOUSE_URL: "http://x?password=s3cret",
+    PARTITIONS: "0",
+  };
+  expect(() => parseConfig(environment)).toThrow(/NATS_URL.*CLICKHOUSE_URL.*PARTITIONS/s);
+  expect(() => parseConfig(environment)).not.toThrow("s3cret");
+});

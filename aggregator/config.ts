@@ -1,5 +1,7 @@
 /** The aggregator's configuration: parsed once from the environment, every problem in one message. */
 import { PARTITIONS_MAX } from "../wire/limits.ts";
+import { CLICKHOUSE, NATS, urlProblem } from "./config-url.ts";
+import type { UrlKind } from "./config-url.ts";
 import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, STREAM_STORE_BYTES_MIN } from "./limits.ts";
 
 export interface AggregatorConfig {
@@ -39,7 +41,8 @@ export function parseConfig(
   environment: Readonly<Record<string, string | undefined>>,
 ): AggregatorConfig {
   const problems: string[] = [];
-  const text = (name: string, fallback: string) => environment[name] ?? fallback;
+  // An empty value is no value, as for the tools and the local stack.
+  const text = (name: string, fallback: string) => environment[name] || fallback;
   const whole = (name: string, fallback: number, least: number, most: number): number => {
     const value = Number(text(name, String(fallback)));
     if (Number.isInteger(value) && value >= least && value <= most) return value;
@@ -55,26 +58,20 @@ export function parseConfig(
       problems.push(`${name} must be one of ${known.join(", ")}, it is ${value}`);
     return found ?? fallback;
   };
+  const url = (name: string, fallback: string, kind: UrlKind): string => {
+    const value = text(name, fallback);
+    const problem = urlProblem(value, name, kind);
+    if (problem !== null) problems.push(problem);
+    return value;
+  };
   const matching = (name: string, fallback: string, pattern: RegExp, what: string): string => {
     const value = text(name, fallback);
-    // A URL may hold a password.
-    const shown = value.includes("@") ? "" : `, it is ${value}`;
-    if (!pattern.test(value)) problems.push(`${name} must be ${what}${shown}`);
+    if (!pattern.test(value)) problems.push(`${name} must be ${what}, it is ${value}`);
     return value;
   };
   const config: AggregatorConfig = {
-    natsUrl: matching(
-      "NATS_URL",
-      "nats://127.0.0.1:4222",
-      /^(nats|tls):\/\/./,
-      "nats://… or tls://…",
-    ),
-    clickhouseUrl: matching(
-      "CLICKHOUSE_URL",
-      "http://127.0.0.1:8123",
-      /^https?:\/\/./,
-      "http://… or https://…",
-    ),
+    natsUrl: url("NATS_URL", "nats://127.0.0.1:4222", NATS),
+    clickhouseUrl: url("CLICKHOUSE_URL", "http://127.0.0.1:8123", CLICKHOUSE),
     clickhouseDatabase: matching(
       "CLICKHOUSE_DATABASE",
       "clickmill",

@@ -1,5 +1,6 @@
 /** The aggregator's limits, each with its unit and the sum that chose it. */
-import { BLOCK_BODY_BYTES_MAX } from "../wire/limits.ts";
+import { PREFIX_BYTES } from "../wire/block.ts";
+import { BLOCK_BODY_BYTES_MAX, BLOCK_ORIGIN_BYTES_MAX, MESSAGE_BYTES_MAX } from "../wire/limits.ts";
 import { RESULT_BYTES_MAX } from "../wire/result.ts";
 
 /** Body of one result chunk: a full message. */
@@ -67,6 +68,12 @@ export const TOKENS_LOST_MAX = 3;
 /** Subjects that nobody reads are looked for this often: a misconfiguration, not an incident of seconds. */
 export const FOREIGN_PARTITIONS_MS = 60_000;
 
+/**
+ * Messages that are not a subject's own, in a row at its end, that are looked behind at a time: about ten
+ * requests of less than a millisecond each, so a few seconds at the most, and less than TRIM_INTERVAL_MS.
+ */
+export const NEWEST_PASSED_MAX = 500;
+
 /** What may leave a stream is looked for this often. */
 export const TRIM_INTERVAL_MS = 10_000;
 /** A stream this full keeps nothing for replay: room for what is not read yet comes first. */
@@ -90,6 +97,21 @@ export const STREAM_SHARE = {
 /** Set-aside messages wait a month for somebody to look at them. */
 export const SET_ASIDE_KEEP_MS = 30 * 86_400_000;
 
+/**
+ * Of a message that is set aside, so many bytes are kept: the longest block there can be (720,664), for
+ * what is longer was never ours and is never sent back. The rest of what NATS takes is for the headers.
+ */
+export const SET_ASIDE_BYTES_MAX = PREFIX_BYTES + BLOCK_ORIGIN_BYTES_MAX + BLOCK_BODY_BYTES_MAX;
+/** NATS takes 4 KiB of subject at most; with the message id it stands in the headers twice, the rest is under 1 KiB. */
+const SET_ASIDE_HEADER_BYTES_MAX = 10 * 1024;
+
+/**
+ * How long SET_ASIDE knows its ids: every restart reads CLICKS_PARTIAL from its start, and must not set
+ * aside again what a Friday brought when Monday comes. The broker holds the ids in memory, 290 bytes each
+ * (measured, 2.9.10): one a second for three days is 75 MB. It must be no longer than the messages are kept.
+ */
+export const SET_ASIDE_DUPLICATE_WINDOW_MS = 3 * 86_400_000;
+
 /** The broker's own default; messages made again later than this are told by their numbers. */
 export const DUPLICATE_WINDOW_MS = 120_000;
 
@@ -100,4 +122,11 @@ export const STREAM_STORE_BYTES_MIN = Math.ceil(
   (2 * SINK_BATCH_BYTES_MAX) / STREAM_SHARE.CLICKS_REJECTED,
 );
 
+if (SET_ASIDE_DUPLICATE_WINDOW_MS > SET_ASIDE_KEEP_MS) {
+  throw new Error("NATS refuses a duplicate window beyond the age of the messages");
+}
+// Messages of ours have half of what NATS takes by default (wire/limits.ts).
+if (SET_ASIDE_BYTES_MAX + SET_ASIDE_HEADER_BYTES_MAX > 2 * MESSAGE_BYTES_MAX) {
+  throw new Error("what is set aside must fit what NATS takes");
+}
 if (CHUNK_BYTES_MIN > CHUNK_BYTES_MAX) throw new Error("a result row must fit a chunk");

@@ -16,6 +16,7 @@ import { runSink } from "./sink/sink.ts";
 import { Trimmer } from "./sink/trimmer.ts";
 import { RAW_SINK, REJECTED_SINK, RESULT_SINK } from "./sink/unit.ts";
 import { isNatsFailure } from "./source/nats-failure.ts";
+import { natsOptions } from "./source/nats-options.ts";
 import { ensureStreams } from "./source/streams.ts";
 import { retry } from "./ops/retry.ts";
 
@@ -37,7 +38,7 @@ for (const name of ["SIGTERM", "SIGINT"] as const) {
 }
 
 const nc = await connect({
-  servers: config.natsUrl,
+  ...natsOptions(config.natsUrl),
   maxReconnectAttempts: -1,
   waitOnFirstConnect: true,
 });
@@ -87,8 +88,7 @@ const parts = Array.from({ length: config.partitions }, (_, partition) => ({
 await Promise.all(parts.map(openSubject));
 const partitions = parts.map(runPartition);
 const sinks = [RAW_SINK, REJECTED_SINK, RESULT_SINK].flatMap((kind) => {
-  const { stream, blockKind } = kind;
-  const trimmer = new Trimmer({ ...shared, stream, blockKind, keepMs: config.streamKeepMs });
+  const trimmer = new Trimmer({ ...shared, stream: kind.stream, keepMs: config.streamKeepMs });
   return [runSink({ ...shared, kind, database, trimmer }), trimmer.run()];
 });
 const ticker = runTicker({

@@ -1,12 +1,19 @@
 /** The command as a person meets it: help, wrong usage, wrong settings, and its ends. */
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { createClient } from "@clickhouse/client";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { freePort, startEmbeddedClickHouse } from "../../tests/helpers/embedded-clickhouse.ts";
 import type { EmbeddedClickHouse } from "../../tests/helpers/embedded-clickhouse.ts";
-import { runClickmill } from "../../tests/helpers/run-clickmill.ts";
+import { startNatsServer } from "../../tests/helpers/nats-server.ts";
+import type { StartedNatsServer } from "../../tests/helpers/nats-server.ts";
+import { rawSubject } from "../../wire/subjects.ts";
+import { ensureStreams } from "../source/streams.ts";
+import { CLICKMILL, runClickmill } from "../../tests/helpers/run-clickmill.ts";
 import packageFile from "../../package.json" with { type: "json" };
 
 const SUBCOMMANDS = ["start", "demo", "replay", "migrate", "doctor"];
@@ -37,6 +44,57 @@ describe("help", () => {
   });
 });
 
+test("`help` takes the names of a subcommand and of its own", async () => {
+  const run = await runClickmill(["help", "deadletters", "list"]);
+  expect(run).toMatchObject({ code: 0, stderr: "" });
+  expect(run.stdout).toMatch(/^Usage: clickmill deadletters list /);
+});
+
+test.each(["stdout", "stderr"] as const)(
+  "a reader of %s that leaves is no failure",
+  async (name) => {
+    const args = name === "stdout" ? ["--help"] : ["docter"];
+    const child = spawn(process.execPath, [CLICKMILL, ...args]);
+    let other = "";
+    child[name === "stdout" ? "stderr" : "stdout"].on(
+      "data",
+      (text: Buffer) => (other += String(text)),
+    );
+    // Long before it writes.
+    child[name].destroy();
+    expect(await once(child, "close")).toEqual([name === "stdout" ? 0 : 2, null]);
+    expect(other).toBe("");
+  },
+);
+
+describe("with --json an error is JSON on stdout as well, and words on stderr", () => {
+  test.for<readonly [string, readonly string[], Readonly<Record<string, string>>, number, RegExp]>([
+    ["wrong usage", ["doctor", "--jsn", "--json"], {}, 2, /^unknown option '--jsn'/],
+    ["wrong settings", ["start", "--json"], { PARTITIONS: "0" }, 2, /^PARTITIONS=0: /],
+    [
+      "what does not work",
+      ["migrate", "--json"],
+      { CLICKHOUSE_URL: "http://127.0.0.1:1" },
+      1,
+      /^cannot migrate /,
+    ],
+    [
+      "what does not work, of a subcommand's own",
+      ["deadletters", "list", "--json"],
+      { NATS_URL: "nats://127.0.0.1:1" },
+      1,
+      /NATS/,
+    ],
+  ])("%s", async ([, args, environment, code, pattern]) => {
+    const run = await runClickmill(args, environment);
+    expect(run.code).toBe(code);
+    expect(run.stdout.trimEnd().split("\n")).toHaveLength(1);
+    const { error } = JSON.parse(run.stdout) as { error: string };
+    expect(error).toMatch(pattern);
+    expect(run.stderr).toContain(error.split("\n", 1)[0]);
+  });
+});
+
 describe("wrong usage and wrong settings are exit code 2, without a stack trace", () => {
   test.for<
     readonly [string, readonly string[], Readonly<Record<string, string>>, readonly string[]]
@@ -44,6 +102,7 @@ describe("wrong usage and wrong settings are exit code 2, without a stack trace"
     ["no subcommand", [], {}, ["Usage: clickmill"]],
     ["an unknown subcommand", ["docter"], {}, ["unknown command 'docter'", "doctor?"]],
     ["help for an unknown subcommand", ["help", "docter"], {}, ["unknown command 'docter'"]],
+    ["help for an unknown subcommand's own", ["help", "deadletters", "lst"], {}, ["command 'lst'"]],
     ["an unknown flag", ["migrate", "--dry-rn"], {}, ["unknown option '--dry-rn'", "--dry-run?"]],
     ["an unknown flag of the demo", ["demo", "--rat", "3"], {}, ["--rate?"]],
     ["an argument too many", ["doctor", "all"], {}, ["too many arguments"]],
@@ -52,6 +111,12 @@ describe("wrong usage and wrong settings are exit code 2, without a stack trace"
       ["migrate"],
       { CLICKHOUSE_URL: "localhost", CLICKHOUSE_DATABASE: "a-b" },
       ["CLICKHOUSE_URL must be", "CLICKHOUSE_DATABASE=a-b"],
+    ],
+    [
+      "a query string, with the other problems",
+      ["migrate"],
+      { CLICKHOUSE_URL: "http://x?password=s3cret", CLICKHOUSE_DATABASE: "a-b" },
+      ["CLICKHOUSE_URL must not hold a query string", "CLICKHOUSE_DATABASE=a-b"],
     ],
     [
       "bad settings of every part",
@@ -75,6 +140,7 @@ describe("wrong usage and wrong settings are exit code 2, without a stack trace"
     const run = await runClickmill(args, environment);
     for (const message of messages) expect(run.stderr).toContain(message);
     expect(run.stderr).not.toContain("    at ");
+    expect(run.stderr).not.toContain("s3cret");
     expect(run).toMatchObject({ code: 2, stdout: "" });
   });
 });
@@ -104,6 +170,87 @@ describe("doctor with nothing running", () => {
       "failed nats",
       "failed clickhouse",
     ]);
+  });
+});
+
+interface Report {
+  readonly findings: readonly { check: string; level: string; text: string; todo: string | null }[];
+}
+async function doctor(environment: Readonly<Record<string, string>>) {
+  const { stdout } = await runClickmill(["doctor", "--json"], environment);
+  const { findings } = JSON.parse(stdout) as Report;
+  return (check: string) => findings.find((finding) => finding.check === check);
+}
+
+describe("doctor where a login is wanted", () => {
+  let nats: StartedNatsServer;
+  let clickhouse: EmbeddedClickHouse;
+  const user = { name: "ann", password: "p@ss/word" };
+  beforeAll(async () => {
+    nats = await startNatsServer(`authorization { user: u, password: "p@ss/word" }`);
+    clickhouse = await startEmbeddedClickHouse(undefined, user);
+  });
+  afterAll(() => Promise.all([nats?.stop(), clickhouse?.stop()]));
+
+  test("says so, and where user and password are put", async () => {
+    const found = await doctor({
+      NATS_URL: `nats://${nats.host}`,
+      CLICKHOUSE_URL: clickhouse.url,
+    });
+    expect(found("nats")).toMatchObject({ level: "failed" });
+    expect(found("nats")?.text).toContain("refuses this user");
+    expect(found("nats")?.todo).toMatch(/^put user and password into NATS_URL/);
+    expect(found("clickhouse")).toMatchObject({ level: "failed" });
+    expect(found("clickhouse")?.text).toContain("refuses this user (REQUIRED_PASSWORD");
+    expect(found("clickhouse")?.todo).toMatch(/^set CLICKHOUSE_USER\/CLICKHOUSE_PASSWORD/);
+  });
+
+  test("goes in with a login in the URLs, or in ClickHouse's own settings", async () => {
+    const natsUrl = { NATS_URL: `nats://u:p%40ss%2Fword@${nats.host}` };
+    const [inUrl, inSettings, wrong] = await Promise.all([
+      doctor({ ...natsUrl, CLICKHOUSE_URL: clickhouse.url.replace("//", "//ann:p%40ss%2Fword@") }),
+      doctor({
+        ...natsUrl,
+        CLICKMILL_PORT_CLICKHOUSE: new URL(clickhouse.url).port,
+        CLICKHOUSE_USER: user.name,
+        CLICKHOUSE_PASSWORD: user.password,
+      }),
+      doctor({ ...natsUrl, CLICKHOUSE_URL: clickhouse.url.replace("//", "//ann:no@") }),
+    ]);
+    for (const found of [inUrl, inSettings]) {
+      expect(found("nats")).toMatchObject({ level: "ok" });
+      expect(found("clickhouse")).toMatchObject({ level: "ok" });
+    }
+    expect(wrong("clickhouse")?.text).toContain("refuses this user (AUTHENTICATION_FAILED");
+  });
+});
+
+describe("doctor's look at a sink", () => {
+  let nats: StartedNatsServer;
+  let clickhouse: EmbeddedClickHouse;
+  beforeAll(async () => {
+    nats = await startNatsServer("");
+    clickhouse = await startEmbeddedClickHouse();
+  });
+  afterAll(() => Promise.all([nats?.stop(), clickhouse?.stop()]));
+
+  test("finds the newest message of any number of shards, below the ticks", async () => {
+    const environment = { NATS_URL: `nats://${nats.host}`, CLICKHOUSE_URL: clickhouse.url };
+    expect(await runClickmill(["migrate"], environment)).toMatchObject({ code: 0 });
+    const nc = await connect({ servers: nats.host });
+    const js = jetstream(nc);
+    await ensureStreams(await jetstreamManager(nc), { storeBytes: 8 * 1024 ** 3, replicas: 1 });
+    const shards = Array.from({ length: 300 }, (_, shard) => shard);
+    for (const shard of shards) {
+      // oxlint-disable-next-line no-await-in-loop -- their order is the point
+      await js.publish(rawSubject(shard), "x");
+    }
+    await js.publish("clicks.raw.tick", "x");
+    await nc.close();
+    const found = await doctor(environment);
+    expect(found("raw sink")).toMatchObject({ level: "warning" });
+    expect(found("raw sink")?.text).toContain("message 300 of CLICKS_RAW");
+    expect(found("result sink")?.text).toBe("nothing in RESULTS yet");
   });
 });
 

@@ -6,7 +6,7 @@ import packageFile from "../../package.json" with { type: "json" };
 import { deadlettersCommand } from "./deadletters.ts";
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
-import { endOfError } from "./exit-code.ts";
+import { endOfError, endQuietlyUnread } from "./exit-code.ts";
 import { migrateCommand } from "./migrate.ts";
 import { replayCommand } from "./replay.ts";
 import { startCommand } from "./start.ts";
@@ -23,7 +23,10 @@ const SUBCOMMANDS = [
 
 const HELP = `
 Settings come from the environment; each subcommand's --help lists its own.
-Exit code 0: done. 1: it did not work. 2: wrong usage or settings. 130: interrupted.
+A setting with an empty value is one without a value.
+
+Exit code 0: done. 1: it did not work. 2: wrong usage or settings. 130: interrupted (143: start and demo by
+SIGTERM). With --json, what ends with an error says it on stdout too, as a last line {"error":"…"}.
 
 Examples:
   clickmill start                          the local stack, until Ctrl-C
@@ -32,7 +35,7 @@ Examples:
   clickmill deadletters list               what readers set aside
   clickmill migrate --dry-run
   clickmill doctor --json
-  clickmill help replay
+  clickmill help deadletters list
 
 Inside a checkout: npm run clickmill -- doctor`;
 
@@ -46,22 +49,25 @@ const program = new Command("clickmill")
 for (const subcommand of SUBCOMMANDS) program.addCommand(subcommand);
 program.addCommand(
   new Command("help")
-    .description("Show the help of a subcommand.")
-    .argument("[subcommand]")
-    .action(async (name?: string) => {
-      const isKnown = SUBCOMMANDS.some((subcommand) => subcommand.name() === name);
-      if (name !== undefined && !isKnown) program.error(`error: unknown command '${name}'`);
-      await program.parseAsync(name === undefined ? ["--help"] : [name, "--help"], {
-        from: "user",
-      });
+    .description("Show the help of a subcommand, or of a subcommand's own.")
+    .argument("[names...]")
+    .action(async (names: readonly string[]) => {
+      let command: Command = program;
+      for (const name of names) {
+        const child = command.commands.find((candidate) => candidate.name() === name);
+        if (child === undefined) return program.error(`error: unknown command '${name}'`);
+        command = child;
+      }
+      await program.parseAsync([...names, "--help"], { from: "user" });
     }),
 );
 endByError(program);
+endQuietlyUnread();
 
 try {
   await program.parseAsync();
 } catch (error) {
-  process.exitCode = endOfError(error);
+  process.exitCode = endOfError(error, isJsonAsked(process.argv));
 }
 // A client that gave up may leave a socket open (NATS's does, on a port that accepts and says nothing), and
 // the command is over when its work is. Not at once: a stop signal that is at work ends the process itself.
@@ -71,4 +77,10 @@ setImmediate(() => process.exit());
 function endByError(command: Command): void {
   command.exitOverride();
   for (const child of command.commands) endByError(child);
+}
+
+/** By the arguments as they stand: where they are wrong, there are no parsed ones. */
+function isJsonAsked(argv: readonly string[]): boolean {
+  const end = argv.indexOf("--");
+  return argv.slice(0, end === -1 ? argv.length : end).includes("--json");
 }

@@ -1,6 +1,7 @@
 /** The tools' settings. */
 import { describe, expect, test } from "vitest";
-import { cliConfig, everyConfig, shownUrl } from "./config.ts";
+import { shownUrl } from "../config-url.ts";
+import { cliConfig, everyConfig } from "./config.ts";
 import { UsageError } from "./usage-error.ts";
 
 function problemsOf(read: () => unknown): string {

@@ -10,6 +10,8 @@ import type { Environment, StackPorts } from "../../infra/stack/config.ts";
 import { readUser } from "../../infra/embedded/config.ts";
 import { withUser } from "../../infra/stack/clickhouse.ts";
 import { StackConfigurationError } from "../../infra/stack/stack-error.ts";
+import { CLICKHOUSE, HTTP, NATS, urlProblem } from "../config-url.ts";
+import type { UrlKind } from "../config-url.ts";
 import { ConfigurationError, parseConfig } from "../config.ts";
 import type { AggregatorConfig } from "../config.ts";
 import { UsageError } from "./usage-error.ts";
@@ -120,35 +122,9 @@ function problemsOf(error: unknown): readonly string[] {
   throw error;
 }
 
-interface UrlKind {
-  readonly schemes: readonly string[];
-  /** fetch refuses a URL with a password, and repeats the password in its message; the ClickHouse client takes one. */
-  readonly mayHoldUser: boolean;
-}
-const HTTP: UrlKind = { schemes: ["http:", "https:"], mayHoldUser: false };
-const CLICKHOUSE: UrlKind = { schemes: ["http:", "https:"], mayHoldUser: true };
-const NATS: UrlKind = { schemes: ["nats:", "tls:"], mayHoldUser: true };
-
-/** What is wrong with a URL, or null. What may hold a password is not repeated. */
-function urlProblem(text: string, name: string, kind: UrlKind): string | null {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  if (url === null || !kind.schemes.includes(url.protocol) || url.hostname === "") {
-    const shown = text.includes("@") ? "" : `, not ${JSON.stringify(text)}`;
-    return `${name} must be ${kind.schemes.map((scheme) => `${scheme}//…`).join(" or ")}${shown}`;
-  }
-  const holdsUser = url.username !== "" || url.password !== "";
-  return holdsUser && !kind.mayHoldUser ? `${name} must not hold a user or a password` : null;
-}
-
 /** Asserts an http(s) URL; `name` is the flag that the message blames. */
 export function httpUrl(text: string, name: string): string {
   const problem = urlProblem(text, name, HTTP);
   if (problem !== null) throw new UsageError(problem);
   return text;
-}
-
-/** A URL as it may be shown: without user and password. */
-export function shownUrl(text: string): string {
-  const url = new URL(text);
-  return `${url.protocol}//${url.host}${url.pathname === "/" ? "" : url.pathname}`;
 }

@@ -2,7 +2,7 @@
 import { guessOrigin, kindOf, readPrefix } from "../../wire/block.ts";
 import { hashText } from "../../wire/hash.ts";
 import type { Letter, LetterHead } from "../source/dead-letters.ts";
-import { faultNow } from "./dead-letter.ts";
+import { isCut } from "./dead-letter.ts";
 
 /** A reason keeps so many characters however narrow the terminal is. */
 const REASON_WIDTH_MIN = 20;
@@ -46,10 +46,10 @@ export function timeText(timeMs: number): string {
   return new Date(timeMs).toISOString().slice(0, 19).replace("T", " ");
 }
 
-/** All about one message, with its first `byteCountMax` bytes. */
-export function letterText(letter: Letter, byteCountMax: number): string {
+/** All about one message, with its first `byteCountMax` bytes. @param fault why it is not read now; null when it is */
+export function letterText(letter: Letter, fault: string | null, byteCountMax: number): string {
   const { head } = letter;
-  const facts = letterFacts(letter);
+  const facts = letterFacts(letter, fault);
   const lines = [
     `sequence    ${head.sequence} of SET_ASIDE`,
     `set aside   ${timeText(head.setAsideMs)} UTC`,
@@ -75,7 +75,8 @@ export function letterText(letter: Letter, byteCountMax: number): string {
     }
   }
   const shown = Math.min(byteCountMax, letter.data.length);
-  lines.push("", `bytes       ${shown} of ${letter.data.length}`);
+  const cutText = isCut(head) ? `, of which the first ${head.keptByteCount} are kept` : "";
+  lines.push("", `bytes       ${shown} of ${head.byteCount}${cutText}`);
   if (shown > 0) lines.push(hexDump(letter.data.subarray(0, shown)));
   return lines.join("\n");
 }
@@ -88,9 +89,7 @@ export interface LetterFacts {
 }
 
 /** What its own bytes say, as far as they can be read; all of it fit for JSON. */
-export function letterFacts(letter: Letter): LetterFacts {
-  const { data } = letter;
-  const fault = faultNow(letter);
+export function letterFacts({ data }: Letter, fault: string | null): LetterFacts {
   const prefix = readPrefix(data);
   if (prefix === null) return { fault, prefix: null, origin: null };
   const { version, kindCode, checksum, rows, originBytes, bodyBytes } = prefix;
@@ -124,6 +123,7 @@ export function headJson(letter: LetterHead): object {
     stream_sequence: letter.fromSequence === "" ? null : Number(letter.fromSequence),
     reason: letter.reason,
     bytes: letter.byteCount,
+    bytes_kept: letter.keptByteCount,
   };
 }
 

@@ -8,13 +8,14 @@ import {
   ownRejected,
   ownResult,
 } from "../../tests/helpers/set-aside-fixtures.ts";
-import { encodeBlock } from "../../wire/block.ts";
+import { encodeBlock, WIRE_VERSION } from "../../wire/block.ts";
 import { hashText } from "../../wire/hash.ts";
 import type { StreamName } from "../../wire/subjects.ts";
 import { AGAIN_SUBJECTS, STREAM_SUBJECTS } from "../../wire/subjects.ts";
 import type { Letter } from "../source/dead-letters.ts";
-import { decideRetry, faultNow, sequenceOf, streamNamed } from "./dead-letter.ts";
-import { hexDump, letterFacts, letterTable, letterText } from "./dead-letter-text.ts";
+import { decideRetry, sequenceOf, streamNamed } from "./dead-letter.ts";
+import { faultNow } from "./dead-letter-fault.ts";
+import { headJson, hexDump, letterFacts, letterTable, letterText } from "./dead-letter-text.ts";
 
 const NOW_MS = 1_795_420_042_721;
 
@@ -28,6 +29,7 @@ function letter(stream: StreamName | null, data: Uint8Array, sequence = 17): Let
       fromSequence: "123",
       reason: "checksum differs",
       byteCount: data.length,
+      keptByteCount: data.length,
     },
     headers: [["Clickmill-Reason", "checksum differs"]],
     data,
@@ -94,6 +96,7 @@ describe("a retry", () => {
 });
 
 describe("what is wrong with it now", () => {
+  const factsOf = (l: Letter) => letterFacts(l, faultNow(l));
   test("is asked of the code of today", () => {
     expect(faultNow(letter("CLICKS_RAW", raw.bytes))).toBeNull();
     expect(faultNow(letter("RESULTS", raw.bytes))).toBe("a raw block does not belong in RESULTS");
@@ -101,20 +104,52 @@ describe("what is wrong with it now", () => {
     expect(faultNow(letter(null, new Uint8Array(3)))).toBe("3 bytes are no block");
   });
 
+  test("is asked of a partition for partial counts: rows, kind, place and settings", () => {
+    const partial = ownPartial(NOW_MS, 2, 1, 60);
+    const fault = (bytes: Uint8Array, fromSubject = "clicks.partial.2.1") => {
+      const l = letter("CLICKS_PARTIAL", bytes);
+      return faultNow({ ...l, head: { ...l.head, fromSubject } });
+    };
+    expect(fault(partial.bytes)).toBeNull();
+    expect(fault(partial.bytes, "clicks.partial.2.0")).toBe("it is for partition 1 of 2");
+    expect(fault(partial.bytes, "elsewhere")).toBe("no partition reads its subject");
+    expect(fault(raw.bytes)).toBe("a raw block does not belong on clicks.partial.2.1");
+    for (const [name, bytes] of Object.entries(garbage(partial, raw))) {
+      expect([name, fault(bytes)]).toEqual([name, expect.any(String)]);
+    }
+    expect(fault(garbage(partial, raw)["no rows under a right checksum"]!)).toMatch(
+      /^rows: .* at byte \d/,
+    );
+  });
+
+  test("is that its end is not kept, where it was longer than any of ours", () => {
+    const l = letter("CLICKS_RAW", raw.bytes);
+    const cut = { ...l, head: { ...l.head, byteCount: 1_048_576 } };
+    const reason = `1048576 bytes are no block, and only the first ${raw.bytes.length} are kept`;
+    expect(faultNow(cut)).toBe(reason);
+    expect(decideRetry(cut)).toEqual({ kind: "refuse", reason: `still not readable: ${reason}` });
+    const text = letterText(cut, reason, 16);
+    expect(text).toContain(
+      `bytes       16 of 1048576, of which the first ${raw.bytes.length} are kept`,
+    );
+    expect(letterTable([cut.head], 140)).toContain("  1048576  ");
+    expect(headJson(cut.head)).toMatchObject({ bytes: 1_048_576, bytes_kept: raw.bytes.length });
+  });
+
   test("is told with what the bytes say of themselves, as far as they can be read", () => {
     const [bytes] = [garbage(raw, result)["one bit of the body"]!];
-    expect(letterFacts(letter("CLICKS_RAW", bytes))).toMatchObject({
+    expect(factsOf(letter("CLICKS_RAW", bytes))).toMatchObject({
       fault: "checksum differs",
-      prefix: { version: 1, kind: "1 (raw)", rows: 2, body_bytes: raw.body.length },
+      prefix: { version: WIRE_VERSION, kind: "1 (raw)", rows: 2, body_bytes: raw.body.length },
       origin: { kind: "raw", shard: 4_000, epoch: "setaside", flush: 1, idsHash: hashText(5n) },
     });
-    expect(letterFacts(letter("CLICKS_RAW", new Uint8Array(9)))).toMatchObject({
+    expect(factsOf(letter("CLICKS_RAW", new Uint8Array(9)))).toMatchObject({
       prefix: null,
       origin: null,
     });
-    const later = letterFacts(letter("CLICKS_RAW", ofVersion(raw.bytes, 99)));
+    const later = factsOf(letter("CLICKS_RAW", ofVersion(raw.bytes, 99)));
     expect(later).toMatchObject({ prefix: { version: 99 }, origin: null });
-    expect(() => JSON.stringify(letterFacts(letter("RESULTS", result.bytes)))).not.toThrow();
+    expect(() => JSON.stringify(factsOf(letter("RESULTS", result.bytes)))).not.toThrow();
   });
 
   test("is text that writes nothing to a terminal", () => {
@@ -122,6 +157,7 @@ describe("what is wrong with it now", () => {
     const l = letter("CLICKS_RAW", raw.bytes);
     const text = letterText(
       { ...l, head: { ...l.head, reason: nasty, fromSubject: nasty }, headers: [["x", nasty]] },
+      nasty,
       64,
     );
     expect(text).not.toContain("\u001b");

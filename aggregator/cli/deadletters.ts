@@ -8,18 +8,19 @@ import type { StreamName } from "../../wire/subjects.ts";
 import { DeadLettersError, openDeadLetters } from "../source/dead-letters.ts";
 import type { DeadLetters, Letter, LetterHead } from "../source/dead-letters.ts";
 import { cliConfig } from "./config.ts";
-import { decideRetry, sequenceOf, SET_ASIDE_FROM, streamNamed } from "./dead-letter.ts";
+import { isCut, sequenceOf, SET_ASIDE_FROM, streamNamed } from "./dead-letter.ts";
+import { faultNow } from "./dead-letter-fault.ts";
+import { dropEach, headsOf, retryEach, sequencesThere } from "./dead-letter-outcomes.ts";
+import type { RetryOutcome } from "./dead-letter-outcomes.ts";
 import { headJson, letterFacts, letterTable, letterText } from "./dead-letter-text.ts";
+import {
+  LIST_DEFAULT,
+  LIST_MAX,
+  SHOW_BYTES_DEFAULT,
+  SHOW_BYTES_MAX,
+  WIDTH_DEFAULT,
+} from "./limits.ts";
 import { CommandFailure, UsageError } from "./usage-error.ts";
-
-/** One screen; a page of 1,000 heads is under 1 MB. */
-const LIST_DEFAULT = 50;
-const LIST_MAX = 1_000;
-const SHOW_BYTES_DEFAULT = 256;
-/** A message has 1 MiB at most; more of it belongs in a file. */
-const SHOW_BYTES_MAX = 65_536;
-/** Where standard output is no terminal. */
-const WIDTH_DEFAULT = 140;
 
 export function deadlettersCommand(): Command {
   const command = new Command("deadletters").description(
@@ -43,7 +44,7 @@ export function deadlettersCommand(): Command {
     )
     .argument("<sequence>", "as `list` names it", sequenceArgument)
     .option("--bytes <n>", "how many bytes to dump", whole(0, SHOW_BYTES_MAX), SHOW_BYTES_DEFAULT)
-    .option("--out <file>", "write all of its bytes to a file")
+    .option("--out <file>", "write all of its bytes that are kept to a file")
     .option("--json", "print JSON")
     .addHelpText("after", example("show 17 --out message.bin"))
     .action((sequence: number, flags: ShowFlags) =>
@@ -126,22 +127,17 @@ async function show(letters: DeadLetters, sequence: number, flags: ShowFlags): P
     printJson({
       ...headJson(letter.head),
       headers: Object.fromEntries(letter.headers),
-      ...letterFacts(letter),
+      ...letterFacts(letter, faultNow(letter)),
       hex: Buffer.from(letter.data.subarray(0, flags.bytes)).toString("hex"),
       file,
     });
     return;
   }
-  console.log(letterText(letter, flags.bytes));
-  if (file !== null) console.log(`\nAll ${letter.data.length} bytes are in ${file}`);
-}
-
-/** What became of one message. */
-interface Outcome {
-  readonly sequence: number;
-  readonly outcome: "sent_back" | "refused";
-  /** Where it went, or why it did not. */
-  readonly detail: string;
+  console.log(letterText(letter, faultNow(letter), flags.bytes));
+  if (file === null) return;
+  const { head, data } = letter;
+  const which = isCut(head) ? `The ${data.length} bytes that are kept` : `All ${data.length} bytes`;
+  console.log(`\n${which} are in ${file}`);
 }
 
 async function retry(
@@ -149,19 +145,13 @@ async function retry(
   sequences: readonly number[],
   flags: RetryFlags,
 ): Promise<void> {
-  const outcomes: Outcome[] = [];
-  const take = async (letter: Letter) => {
-    const outcome = await retryOne(letters, letter);
+  const wanted = flags.all
+    ? sequencesThere(letters)
+    : (await allThere(letters, sequences)).map((head) => head.sequence);
+  const outcomes: RetryOutcome[] = [];
+  for await (const outcome of retryEach(letters, wanted)) {
     outcomes.push(outcome);
-    if (!flags.json)
-      console.log(
-        `${outcome.sequence}  ${outcome.outcome === "refused" ? "refused: " : ""}${outcome.detail}`,
-      );
-  };
-  if (flags.all) await eachLetter(letters, take);
-  else {
-    await allThere(letters, sequences);
-    for (const sequence of sequences) await take(await found(letters, sequence));
+    if (!flags.json) console.log(outcomeText(outcome));
   }
   const refused = outcomes.filter((o) => o.outcome === "refused").length;
   if (flags.json) printJson({ outcomes });
@@ -170,41 +160,8 @@ async function retry(
     throw new CommandFailure(`${refused} of ${outcomes.length} refused; they stay where they are`);
 }
 
-/** Acknowledged first, deleted then: who dies in between leaves it, and the next retry changes nothing. */
-async function retryOne(letters: DeadLetters, letter: Letter): Promise<Outcome> {
-  const { sequence } = letter.head;
-  const decision = decideRetry(letter);
-  if (decision.kind === "refuse") return { sequence, outcome: "refused", detail: decision.reason };
-  const { subject, id, unit } = decision;
-  const isNew = await letters.publish(subject, id, letter.data);
-  await letters.remove(sequence);
-  const again = isNew ? "" : ", where an earlier retry had put it";
-  return {
-    sequence,
-    outcome: "sent_back",
-    detail: `${unit.key}, ${unit.rows} rows, is on ${subject}${again}`,
-  };
-}
-
-/** Those that stand there now, page by page: what is set aside meanwhile waits for another time. */
-async function eachLetter(
-  letters: DeadLetters,
-  take: (letter: Letter) => Promise<void>,
-): Promise<void> {
-  let after = 0;
-  let left = Infinity;
-  while (left > 0) {
-    const page = await letters.list(Math.min(LIST_MAX, left), null, after);
-    if (page.letters.length === 0) return;
-    if (left === Infinity) left = page.letters.length + page.more;
-    for (const { sequence } of page.letters) {
-      const letter = await letters.get(sequence);
-      // Dropped by somebody else since the page was read.
-      if (letter !== null) await take(letter);
-      after = sequence;
-    }
-    left -= page.letters.length;
-  }
+function outcomeText({ sequence, outcome, detail }: RetryOutcome): string {
+  return `${sequence}  ${outcome === "sent_back" ? "" : `${outcome}: `}${detail}`;
 }
 
 async function drop(
@@ -223,10 +180,14 @@ async function drop(
       return;
     }
   }
-  const dropped: number[] = [];
-  for (const { sequence } of heads) if (await letters.remove(sequence)) dropped.push(sequence);
-  if (flags.json) printJson({ dropped });
-  else console.log(`Dropped ${dropped.length}: ${dropped.join(", ")}`);
+  const { dropped, gone } = await dropEach(
+    letters,
+    heads.map((head) => head.sequence),
+  );
+  if (flags.json) return printJson({ dropped, gone });
+  const alone =
+    dropped.length === 0 ? "Dropped none" : `Dropped ${dropped.length}: ${dropped.join(", ")}`;
+  console.log(gone.length === 0 ? alone : `${alone}; gone meanwhile: ${gone.join(", ")}`);
 }
 
 async function confirmed(): Promise<boolean> {
@@ -238,15 +199,9 @@ async function confirmed(): Promise<boolean> {
   }
 }
 
-/** Their heads, because bodies of half a megabyte must not be held at once; an unknown one fails before anything is changed. */
+/** Their heads; an unknown one fails before anything is changed. */
 async function allThere(letters: DeadLetters, sequences: readonly number[]): Promise<LetterHead[]> {
-  const heads: LetterHead[] = [];
-  const unknown: number[] = [];
-  for (const sequence of new Set(sequences)) {
-    const letter = await letters.get(sequence);
-    if (letter === null) unknown.push(sequence);
-    else heads.push(letter.head);
-  }
+  const { heads, unknown } = await headsOf(letters, sequences);
   if (unknown.length > 0) throw notThere(unknown);
   return heads;
 }

@@ -1,14 +1,20 @@
-/** `clickmill demo`: becomes the demo, which lives with the traffic that it sends. */
+/** `clickmill demo`: hands over to the demo, which lives with the traffic that it sends. */
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 
-/** Started by path: this room imports nothing of tests/. */
-const DEMO = fileURLToPath(new URL("../../tests/traffic/demo.ts", import.meta.url));
+/**
+ * By its path, and only when it is asked for: this room imports nothing of tests/ (.oxlintrc.imports.json), and
+ * the demo is made of the tests' traffic and verdict. What is known of it here is this function.
+ */
+const DEMO = new URL("../../tests/traffic/demo.ts", import.meta.url);
+interface DemoModule {
+  /** @returns the exit code; rejects like any subcommand */
+  readonly runDemo: (args: readonly string[]) => Promise<number>;
+}
 
 /**
- * Everything after `demo`, --help too, is the demo's own. It replaces this process instead of running
- * below it: there is one process to signal, one exit code, and no child that could outlive us.
+ * Everything after `demo`, --help too, is the demo's own. It runs in this process: there is one process to
+ * signal, one exit code, and no child that could outlive us.
  */
 export function demoCommand(): Command {
   return new Command("demo")
@@ -17,9 +23,8 @@ export function demoCommand(): Command {
     .allowUnknownOption()
     .passThroughOptions()
     .argument("[flags...]")
-    .action((flags: readonly string[]) => {
-      if (process.execve === undefined) throw new Error("this platform cannot replace a process");
-      // Its warning that it is experimental goes with the process that it replaces.
-      process.execve(process.execPath, [process.execPath, ...process.execArgv, DEMO, ...flags]);
+    .action(async (flags: readonly string[]) => {
+      const { runDemo } = (await import(DEMO.href)) as DemoModule;
+      process.exitCode = await runDemo(flags);
     });
 }

@@ -2,7 +2,14 @@
 import { describe, expect, test } from "vitest";
 import { streamConfigs } from "../source/streams.ts";
 import { findings, isAtLeast } from "./doctor-checks.ts";
-import type { ClickHouseFacts, Facts, Finding, NatsFacts, StreamFacts } from "./doctor-checks.ts";
+import type {
+  ClickHouseFacts,
+  Facts,
+  Finding,
+  NatsFacts,
+  SinkFacts,
+  StreamFacts,
+} from "./doctor-checks.ts";
 
 const GIB = 1024 ** 3;
 const CLOCK = { aheadMs: 3, uncertainMs: 2 };
@@ -44,6 +51,16 @@ const CLICKHOUSE: ClickHouseFacts = {
   alarms: { seen: true, value: { count: 0, newest: { noticedAt: "", alarm: "", detail: "" } } },
 };
 
+const SINK: SinkFacts = {
+  name: "raw sink",
+  stream: "CLICKS_RAW",
+  lastSequence: 9,
+  newestSequence: 7,
+  subjectsNotAsked: 0,
+  ledgerSequence: 7,
+  waitedMs: 0,
+};
+
 interface Changes {
   readonly nats?: Partial<NatsFacts>;
   readonly clickhouse?: Partial<ClickHouseFacts>;
@@ -66,9 +83,7 @@ function found({ nats, clickhouse, facts, isLocal = true }: Changes): Finding[] 
       database: "clickmill",
       server: { seen: true, value: { ...CLICKHOUSE, ...clickhouse } },
     },
-    sinks: [
-      { name: "raw sink", stream: "CLICKS_RAW", newestSequence: 7, ledgerSequence: 7, waitedMs: 0 },
-    ],
+    sinks: [SINK],
     ...facts,
   });
 }
@@ -105,7 +120,7 @@ test("a sound production has nothing to do", () => {
 });
 
 describe("what was not seen fails, with what to do", () => {
-  const away = { seen: false, reason: "connect ECONNREFUSED" } as const;
+  const away = { seen: false, reason: "connect ECONNREFUSED", isLoginRefused: false } as const;
   test.each([true, false])("local %s", (isLocal) => {
     const facts: Partial<Facts> = {
       edge: { url: "http://edge", isLocal, answer: away },
@@ -119,6 +134,45 @@ describe("what was not seen fails, with what to do", () => {
       expect(text).toContain("ECONNREFUSED");
       expect(todo).toContain(isLocal ? "npm start" : "URL");
     }
+  });
+});
+
+test.each([true, false])(
+  "a refused login answers, and is no missing server: local %s",
+  (isLocal) => {
+    const refused = { seen: false, reason: "who?", isLoginRefused: true } as const;
+    const all = found({
+      facts: {
+        nats: { url: "nats://nats", isLocal, server: refused },
+        clickhouse: { url: "http://clickhouse", isLocal, database: "clickmill", server: refused },
+      },
+    }).filter(({ level }) => level === "failed");
+    expect(all.map(({ check }) => check)).toEqual(["nats", "clickhouse"]);
+    for (const { text } of all) expect(text).toMatch(/answers, but refuses this user \(who\?\)$/);
+    expect(all[0]!.todo).toMatch(/^put user and password into NATS_URL/);
+    expect(all[1]!.todo).toMatch(
+      /^set CLICKHOUSE_USER\/CLICKHOUSE_PASSWORD, or put them into CLICKHOUSE_URL/,
+    );
+  },
+);
+
+describe("what a sink has brought", () => {
+  const empty = { ...SINK, newestSequence: 0 };
+  test.each<readonly [string, SinkFacts, string]>([
+    ["everything", SINK, "ClickHouse has all of CLICKS_RAW"],
+    ["a new stream", { ...empty, lastSequence: 0, ledgerSequence: 0 }, "nothing in CLICKS_RAW yet"],
+    [
+      "a stream emptied by trimming",
+      empty,
+      "ClickHouse has all of CLICKS_RAW, and the stream has been emptied",
+    ],
+    [
+      "ticks only",
+      { ...empty, ledgerSequence: 0 },
+      "no data among what CLICKS_RAW holds of its 9 messages",
+    ],
+  ])("%s", (_, sink, text) => {
+    expect(found({ facts: { sinks: [sink] } }).at(-1)).toMatchObject({ level: "ok", text });
   });
 });
 
@@ -150,7 +204,7 @@ describe("each fault is told apart", () => {
     ["no monitoring", { nats: { monitor: null } }, ["warning nats sync"]],
     [
       "monitoring away",
-      { nats: { monitor: { seen: false, reason: "away" } } },
+      { nats: { monitor: { seen: false, reason: "away", isLoginRefused: false } } },
       ["warning nats sync"],
     ],
     ["no tick", { nats: { tickAgeMs: null } }, ["failed aggregator"]],
@@ -160,7 +214,12 @@ describe("each fault is told apart", () => {
       {
         nats: {
           streams: streams().map((stream, i) =>
-            i === 0 ? { ...stream, state: { seen: false, reason: "no such stream" } } : stream,
+            i === 0
+              ? {
+                  ...stream,
+                  state: { seen: false, reason: "no such stream", isLoginRefused: false },
+                }
+              : stream,
           ),
         },
       },
@@ -203,7 +262,11 @@ describe("each fault is told apart", () => {
     ],
     [
       "a changed migration",
-      { clickhouse: { migrations: { seen: false, reason: "0001_a.sql has been changed" } } },
+      {
+        clickhouse: {
+          migrations: { seen: false, reason: "0001_a.sql has been changed", isLoginRefused: false },
+        },
+      },
       ["failed migrations"],
     ],
     [
@@ -242,17 +305,14 @@ describe("each fault is told apart", () => {
       "a sink that is behind",
       {
         facts: {
-          sinks: [
-            {
-              name: "raw sink",
-              stream: "CLICKS_RAW",
-              newestSequence: 7,
-              ledgerSequence: 6,
-              waitedMs: 6_000,
-            },
-          ],
+          sinks: [{ ...SINK, ledgerSequence: 6, waitedMs: 6_000 }],
         },
       },
+      ["warning raw sink"],
+    ],
+    [
+      "more subjects than were asked",
+      { facts: { sinks: [{ ...SINK, subjectsNotAsked: 3 }] } },
       ["warning raw sink"],
     ],
   ])("%s", (_, changes, expected) => {

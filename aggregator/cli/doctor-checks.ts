@@ -23,7 +23,12 @@ export interface Finding {
 /** Something of the outside: what it showed, or why it did not. */
 export type Seen<T> =
   | { readonly seen: true; readonly value: T }
-  | { readonly seen: false; readonly reason: string };
+  | {
+      readonly seen: false;
+      readonly reason: string;
+      /** It answered, and wants another user or password. */
+      readonly isLoginRefused: boolean;
+    };
 
 /** Where a part is looked for. */
 export interface Place {
@@ -109,8 +114,12 @@ export interface AlarmFacts {
 export interface SinkFacts {
   readonly name: string;
   readonly stream: string;
+  /** Position of the newest message that the stream has had, ticks too; 0 for a new one. It stays when it is emptied. */
+  readonly lastSequence: number;
   /** Position of the newest message with data when we asked; 0 when there was none. */
   readonly newestSequence: number;
+  /** How many of its newest subjects were not looked at: there were more than SINK_SUBJECTS_MAX. */
+  readonly subjectsNotAsked: number;
   /** Position of the newest ledger row after the wait; 0 when there was none. */
   readonly ledgerSequence: number;
   readonly waitedMs: number;
@@ -180,6 +189,10 @@ const NATS_MIN_PRODUCTION = "2.12.0";
 const MESSAGE_BYTES_NEEDED = BLOCK_BODY_BYTES_MAX + BLOCK_ORIGIN_BYTES_MAX + 1_024;
 
 function checkNats({ url, isLocal, server }: Facts["nats"]): Finding[] {
+  if (!server.seen && server.isLoginRefused) {
+    const todo = "put user and password into NATS_URL: nats://user:password@host, percent-encoded";
+    return [failed("nats", `${url} answers, but refuses this user (${server.reason})`, todo)];
+  }
   if (!server.seen) {
     const todo = isLocal ? `${START}; NATS_URL names another server` : "is NATS_URL right?";
     return [failed("nats", `no NATS answers at ${url} (${server.reason})`, todo)];
@@ -357,10 +370,15 @@ function checkClock(check: string, { aheadMs, uncertainMs }: Clock): Finding {
 // ---- ClickHouse
 
 function checkClickHouse({ url, isLocal, database, server }: Facts["clickhouse"]): Finding[] {
+  if (!server.seen && server.isLoginRefused) {
+    const todo =
+      "set CLICKHOUSE_USER/CLICKHOUSE_PASSWORD, or put them into CLICKHOUSE_URL (where that is set, only they count)";
+    return [failed("clickhouse", `${url} answers, but refuses this user (${server.reason})`, todo)];
+  }
   if (!server.seen) {
     const todo = isLocal
       ? `${START}; CLICKHOUSE_URL names another server`
-      : "are CLICKHOUSE_URL, its user and its password right?";
+      : "is CLICKHOUSE_URL right?";
     return [failed("clickhouse", `no ClickHouse answers at ${url} (${server.reason})`, todo)];
   }
   const { version, isEmbedded, clock, migrations, tables, alarms } = server.value;
@@ -434,19 +452,30 @@ function checkAlarms(alarms: ClickHouseFacts["alarms"]): Finding {
 
 // ---- sinks
 
-function checkSink({ name, stream, newestSequence, ledgerSequence, waitedMs }: SinkFacts): Finding {
-  if (newestSequence === 0) return ok(name, `nothing in ${stream} yet`);
-  if (ledgerSequence >= newestSequence) {
-    return ok(
+function checkSink(sink: SinkFacts): Finding {
+  const { name, stream, lastSequence, newestSequence, subjectsNotAsked, ledgerSequence, waitedMs } =
+    sink;
+  if (ledgerSequence < newestSequence) {
+    return warning(
       name,
-      `ClickHouse has all of ${stream}${waitedMs > 0 ? `, after ${seconds(waitedMs)}` : ""}`,
+      `behind: message ${count(newestSequence)} of ${stream} was there ${seconds(waitedMs)} ago, ClickHouse has them up to ${count(ledgerSequence)}`,
+      "it may be catching up: run this again, and look at the aggregator's log",
     );
   }
-  return warning(
-    name,
-    `behind: message ${count(newestSequence)} of ${stream} was there ${seconds(waitedMs)} ago, ClickHouse has them up to ${count(ledgerSequence)}`,
-    "it may be catching up: run this again, and look at the aggregator's log",
-  );
+  if (subjectsNotAsked > 0) {
+    return warning(
+      name,
+      `ClickHouse has what was looked at of ${stream}, up to ${count(newestSequence)}; ${count(subjectsNotAsked)} subjects with newer messages were not`,
+      "more shards have published there than this version knows: run the version that the edge runs",
+    );
+  }
+  if (lastSequence === 0) return ok(name, `nothing in ${stream} yet`);
+  // Its ledger outlives the messages: an emptied stream is no new one.
+  if (newestSequence === 0 && ledgerSequence === 0)
+    return ok(name, `no data among what ${stream} holds of its ${count(lastSequence)} messages`);
+  const emptied = newestSequence === 0 ? ", and the stream has been emptied" : "";
+  const after = waitedMs > 0 ? `, after ${seconds(waitedMs)}` : "";
+  return ok(name, `ClickHouse has all of ${stream}${emptied}${after}`);
 }
 
 // ---- words

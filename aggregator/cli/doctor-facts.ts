@@ -3,19 +3,27 @@ import { setTimeout as sleep } from "node:timers/promises";
 import process from "node:process";
 import { ClickHouseLogLevel, createClient } from "@clickhouse/client";
 import type { ClickHouseClient } from "@clickhouse/client";
-import { JetStreamApiCodes, JetStreamApiError, jetstreamManager } from "@nats-io/jetstream";
+import {
+  DeliverPolicy,
+  jetstream,
+  JetStreamApiCodes,
+  JetStreamApiError,
+  jetstreamManager,
+} from "@nats-io/jetstream";
 import type { JetStreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { migrationState } from "../../infra/clickhouse/migrate.ts";
 import { DISPLAY_NAME_HEADER, EMBEDDED_DISPLAY_NAME } from "../../infra/embedded/display-name.ts";
 import { TABLES } from "../../wire/columns.ts";
+import { SHARDS_MAX } from "../../wire/limits.ts";
 import { SINK_TICK_SUBJECTS, STREAM } from "../../wire/subjects.ts";
 import { RAW_SINK, REJECTED_SINK, RESULT_SINK } from "../sink/unit.ts";
 import type { SinkKind } from "../sink/unit.ts";
+import { natsOptions } from "../source/nats-options.ts";
 import { streamConfigs } from "../source/streams.ts";
 import type { OurStreamConfig } from "../source/streams.ts";
-import { shownUrl } from "./config.ts";
+import { shownUrl } from "../config-url.ts";
 import type { CliConfig, EveryConfig } from "./config.ts";
 import type {
   AlarmFacts,
@@ -30,14 +38,11 @@ import type {
   SinkFacts,
   StreamFacts,
 } from "./doctor-checks.ts";
-import {
-  ALARM_HOURS,
-  QUESTION_MS_MAX,
-  SINK_POLL_MS,
-  SINK_WAIT_MS_MAX,
-  SUBJECTS_ASKED_MAX,
-} from "./limits.ts";
-import { reasonOf } from "./reason-of.ts";
+import { ALARM_HOURS, QUESTION_MS_MAX, SINK_POLL_MS, SINK_WAIT_MS_MAX } from "./limits.ts";
+import { isLoginRefused, reasonOf } from "./reason-of.ts";
+
+/** Every shard's subject, the tick's and the one of what was sent again, twice over; without bodies that is one question. */
+const SINK_SUBJECTS_MAX = 2 * (SHARDS_MAX + 2);
 
 /** Never rejects for what is outside: what did not answer is a fact too. */
 export async function gatherFacts({ cli, aggregator }: EveryConfig): Promise<Facts> {
@@ -56,7 +61,7 @@ export async function gatherFacts({ cli, aggregator }: EveryConfig): Promise<Fac
       look(() => askHttp(new URL("/health", cli.url).href)),
       look(async () => {
         connection = await connect({
-          servers: cli.natsUrl,
+          ...natsOptions(cli.natsUrl),
           timeout: QUESTION_MS_MAX,
           reconnect: false,
         });
@@ -89,7 +94,7 @@ async function look<T>(ask: () => Promise<T>): Promise<Seen<T>> {
   try {
     return { seen: true, value: await ask() };
   } catch (error) {
-    return { seen: false, reason: reasonOf(error) };
+    return { seen: false, reason: reasonOf(error), isLoginRefused: isLoginRefused(error) };
   }
 }
 
@@ -257,7 +262,7 @@ async function clickHouseFacts(
     tables: isReady ? await tableFacts(client, database) : {},
     alarms: isReady
       ? await look(() => alarmFacts(client, database))
-      : { seen: false, reason: "migrations are missing" },
+      : { seen: false, reason: "migrations are missing", isLoginRefused: false },
   };
 }
 
@@ -311,27 +316,24 @@ async function sinkFacts(
 ): Promise<SinkFacts[]> {
   const manager = await managerOf(connection);
   const looks = [RAW_SINK, REJECTED_SINK, RESULT_SINK].map((kind) =>
-    look(() => followSink(manager, client, clickhouseDatabase, kind)),
+    look(() => followSink(connection, manager, client, clickhouseDatabase, kind)),
   );
   // What cannot be seen of a sink (no stream, no table) has its own finding.
   return (await Promise.all(looks)).flatMap((seen) => (seen.seen ? [seen.value] : []));
 }
 
 async function followSink(
+  connection: NatsConnection,
   manager: JetStreamManager,
   client: ClickHouseClient,
   database: string,
   kind: SinkKind,
 ): Promise<SinkFacts> {
-  const { created, state } = await manager.streams.info(kind.stream, { subjects_filter: ">" });
-  const ticks: readonly string[] = SINK_TICK_SUBJECTS;
-  const subjects = Object.keys(state.subjects ?? {})
-    .filter((subject) => !ticks.includes(subject))
-    .slice(0, SUBJECTS_ASKED_MAX);
-  const newest = await Promise.all(
-    subjects.map((subject) => newestMessage(manager, kind.stream, subject)),
-  );
-  const newestSequence = Math.max(0, ...newest.map((message) => message?.sequence ?? 0));
+  const { created, state } = await manager.streams.info(kind.stream);
+  const { newestSequence, subjectsNotAsked } =
+    state.messages === 0
+      ? { newestSequence: 0, subjectsNotAsked: 0 }
+      : await newestData(connection, kind.stream);
   const ledgerSequence = async () => {
     const parameters = { stream_created: created };
     const rows = await select<{ sequence: string }>(
@@ -353,8 +355,40 @@ async function followSink(
   return {
     name: kind.name,
     stream: kind.stream,
+    lastSequence: state.last_seq,
     newestSequence,
+    subjectsNotAsked,
     ledgerSequence: reached,
     waitedMs: isThereAtOnce ? 0 : waitedMs(),
   };
+}
+
+/** The newest message that is no tick: of every subject the newest, in their order, without bodies. */
+async function newestData(
+  connection: NatsConnection,
+  stream: string,
+): Promise<Pick<SinkFacts, "newestSequence" | "subjectsNotAsked">> {
+  const js = jetstream(connection, { timeout: QUESTION_MS_MAX });
+  const consumer = await js.consumers.get(stream, {
+    deliver_policy: DeliverPolicy.LastPerSubject,
+    filter_subjects: ">",
+    headers_only: true,
+  });
+  const ticks: readonly string[] = SINK_TICK_SUBJECTS;
+  let newestSequence = 0;
+  let subjectsNotAsked = 0;
+  try {
+    const messages = await consumer.fetch({
+      max_messages: SINK_SUBJECTS_MAX,
+      expires: QUESTION_MS_MAX,
+    });
+    for await (const message of messages) {
+      if (!ticks.includes(message.subject)) newestSequence = message.seq;
+      subjectsNotAsked = message.info.pending;
+      if (subjectsNotAsked === 0) break;
+    }
+  } finally {
+    await consumer.delete();
+  }
+  return { newestSequence, subjectsNotAsked };
 }

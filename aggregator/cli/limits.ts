@@ -23,5 +23,13 @@ export const STREAM_NEARLY_FULL_SHARE = 0.9;
 /** Alarms of the last day are somebody's work of today. */
 export const ALARM_HOURS = 24;
 
-/** Subjects whose newest message is asked for, one request each: 64 shards are a production edge. */
-export const SUBJECTS_ASKED_MAX = 64;
+/** `deadletters list`: one screen with some scrolling. */
+export const LIST_DEFAULT = 50;
+/** A head is under 1 KB (its headers), so a page of so many is under 1 MB, and comes within a second. */
+export const LIST_MAX = 1_000;
+/** `deadletters show`: prefix and origin of a flush (71 bytes) and the first rows, on 16 lines. */
+export const SHOW_BYTES_DEFAULT = 256;
+/** Four thousand lines of 16 bytes: more of a message belongs in a file (--out). */
+export const SHOW_BYTES_MAX = 65_536;
+/** Columns where standard output is no terminal: what stands before a reason takes about 80, and most reasons are under 60. */
+export const WIDTH_DEFAULT = 140;

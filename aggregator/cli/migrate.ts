@@ -4,7 +4,8 @@ import { Command } from "commander";
 import { migrate, MigrationError, migrationState } from "../../infra/clickhouse/migrate.ts";
 import type { MigrationState } from "../../infra/clickhouse/migrate.ts";
 import { MIGRATION_MS_MAX } from "../../infra/stack/limits.ts";
-import { cliConfig, shownUrl } from "./config.ts";
+import { shownUrl } from "../config-url.ts";
+import { cliConfig } from "./config.ts";
 import { reasonOf } from "./reason-of.ts";
 import { CommandFailure } from "./usage-error.ts";
 

@@ -4,6 +4,8 @@ import process from "node:process";
 import { Command } from "commander";
 import { PORT_SETTINGS, PORTS_START, readStackOptions } from "../../infra/stack/config.ts";
 import type { StackPorts } from "../../infra/stack/config.ts";
+import { DEFAULT_USER } from "../../infra/embedded/credentials.ts";
+import type { User } from "../../infra/embedded/credentials.ts";
 import type { Stack, StackOptions } from "../../infra/stack/stack.ts";
 import { cliConfig } from "./config.ts";
 
@@ -77,11 +79,17 @@ function readyJson(stack: Stack, options: StackOptions): object {
   };
 }
 
+/** curl's flag for a user other than the one who asks without a name; of a password curl asks itself. */
+export function curlUser({ name, password }: User): string {
+  if (name === DEFAULT_USER.name && password === DEFAULT_USER.password) return "";
+  const text = password === "" ? `${name}:` : name;
+  return `-u '${text.replaceAll("'", String.raw`'\''`)}' `;
+}
+
 function welcome(stack: Stack, options: StackOptions): string {
   const { urls } = stack;
   const { database, windowSeconds, stateDirectory } = options;
-  const { name, password } = options.clickhouseUser;
-  const user = password === "" ? "" : `-u '${name}' `;
+  const user = curlUser(options.clickhouseUser);
   const sum = encodeURIComponent(`SELECT sum(clicks) FROM ${database}.ad_clicks_1m`);
   // `date +%s000`: milliseconds since 1970 on every Unix; %N is GNU's alone.
   return `

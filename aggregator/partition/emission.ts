@@ -76,7 +76,11 @@ export function makeEmission(facts: EmissionFacts, closed: readonly ClosedChunk[
   return { ...facts, hash, rows, clicks, messages };
 }
 
-/** Covers the numbers, the producers and every chunk's rows. */
+/**
+ * Covers the emission's number, its watermark and boundary, the included producers and every chunk's rows.
+ * Partitions, partition and day are in it only where rows carry them in their tails: of an emission
+ * without rows they are not in it. Hashes are compared among the emissions of one partition's subject.
+ */
 function emissionHash(facts: EmissionFacts, chunks: readonly ClosedChunk[]): bigint {
   const c = writer(64 + 16 * chunks.length);
   writeI64(c, facts.number);

@@ -21,12 +21,10 @@ import type { Emission, ResultMessage } from "./emission.ts";
 import { newPartition, step, watermarkMs } from "./step.ts";
 import type { Effect } from "./step.ts";
 
-export interface PartitionParts {
+/** What it takes to publish a partition's emissions. */
+export interface PublisherParts {
   readonly partitions: number;
   readonly partition: number;
-  /** What the environment asks for; in force once it is a message in the stream. */
-  readonly settings: Settings;
-  readonly kernel: Kernel;
   readonly js: JetStreamClient;
   readonly manager: JetStreamManager;
   readonly alarms: Alarms;
@@ -34,6 +32,12 @@ export interface PartitionParts {
   readonly signal: AbortSignal;
   /** Stops there in crash tests; does nothing otherwise. */
   reached(point: "between_chunks"): void;
+}
+
+export interface PartitionParts extends PublisherParts {
+  /** What the environment asks for; in force once it is a message in the stream. */
+  readonly settings: Settings;
+  readonly kernel: Kernel;
 }
 
 /** The first message of a new subject: before any tick, so that no decision precedes the settings. */
@@ -101,20 +105,33 @@ async function carryOut(
   }
 }
 
+/**
+ * Nobody may publish without knowing what is newest: the same number could get other content. So it is
+ * asked again until it is known: the trimmer takes what was set aside out of the way, a round at a time.
+ */
+class NewestUnknown extends Error {
+  constructor(subject: string, passed: number) {
+    super(`the last ${passed} messages on ${subject} are not its partition's: not publishing`);
+  }
+}
+function isPassing(error: unknown): boolean {
+  return isNatsFailure(error) || error instanceof NewestUnknown;
+}
+
 interface NewestOnSubject {
   /** The subject's last sequence, whatever stands there; 0 for none. */
   readonly fence: number;
   readonly result: NewestResult;
 }
 
-/** Publishes emissions behind the fence of their subject. */
-class EmissionPublisher {
-  readonly #parts: PartitionParts;
+/** Publishes emissions behind the fence of their subject: of two instances side by side one wins each step. */
+export class EmissionPublisher {
+  readonly #parts: PublisherParts;
   readonly #subject: string;
   /** The newest message on the results subject as far as we know; undefined: ask. */
   #newest: NewestOnSubject | undefined;
 
-  constructor(parts: PartitionParts) {
+  constructor(parts: PublisherParts) {
     this.#parts = parts;
     this.#subject = resultSubject(parts.partitions, parts.partition);
   }
@@ -125,7 +142,7 @@ class EmissionPublisher {
       const sent = await retry(
         "publish emission",
         () => this.#chunk(emission, message),
-        isNatsFailure,
+        isPassing,
         log,
         signal,
       );
@@ -154,9 +171,6 @@ class EmissionPublisher {
         // This state is not to be trusted: the process ends, and the next one replays.
         throw new Error(decision.detail);
       }
-      if (decision.hole !== null) {
-        alarms.raise(`partition ${partition}`, this.#alarm("hole", message, decision.hole));
-      }
       // Until the answer is there, we do not know what is newest.
       this.#newest = undefined;
       try {
@@ -165,6 +179,11 @@ class EmissionPublisher {
           timeout: PUBLISH_MS_MAX,
           expect: { lastSubjectSequence: fence },
         });
+        // Not before: a lost fence asks what is newest once more, and then there may be no hole. Whose answer
+        // is lost leaves it to the sink, which names a hole by the same numbers.
+        if (decision.hole !== null) {
+          alarms.raise(`partition ${partition}`, this.#alarm("hole", message, decision.hole));
+        }
         const { number, hash, messages } = emission;
         const { chunk } = message;
         this.#newest = {
@@ -185,31 +204,19 @@ class EmissionPublisher {
 
   /** What is not ours on the subject moves the fence, and says nothing about emissions: the sink sets it aside. */
   async #askNewest(): Promise<NewestOnSubject> {
-    const { manager, partitions, partition } = this.#parts;
-    const newest = await newestMessage(manager, STREAM.results, this.#subject, (data) =>
-      maySayWhatIsThere(data, partitions, partition),
-    );
+    const newest = await newestMessage(this.#parts.manager, STREAM.results, this.#subject);
     if (newest === null) return { fence: 0, result: null };
     const fence = newest.last.sequence;
-    if (newest.wanted === null) return { fence, result: null };
-    const block = decodeBlock(newest.wanted.data);
-    if (isFault(block)) throw new ReaderStop(newest.wanted, block.reason);
+    if (newest.found === "unknown") throw new NewestUnknown(this.#subject, newest.passed.length);
+    if (newest.found === "none") return { fence, result: null };
+    const block = decodeBlock(newest.own.data);
+    if (isFault(block)) throw new ReaderStop(newest.own, block.reason);
     return { fence, result: block.origin.kind === "result" ? block.origin : null };
   }
 
   #alarm(alarm: string, message: ResultMessage, detail: string) {
     return { alarm, subject: this.#subject, messageId: message.id, detail };
   }
-}
-
-/** A result of this partition, or what a later version may have published as one. */
-function maySayWhatIsThere(data: Uint8Array, partitions: number, partition: number): boolean {
-  const block = decodeBlock(data);
-  if (isFault(block)) return block.fault === "version";
-  const { origin } = block;
-  return (
-    origin.kind === "result" && origin.partitions === partitions && origin.partition === partition
-  );
 }
 
 function differs(a: Settings, b: Settings): boolean {

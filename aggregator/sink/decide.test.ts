@@ -100,6 +100,7 @@ function unit(
   return {
     producer,
     key,
+    numberText: String(number),
     number,
     chunk: 0,
     complete: true,

@@ -143,14 +143,32 @@ describe("rows that ClickHouse would take, and never find or read again", () => 
     });
   });
 
-  test("have a code that no enum knows", () => {
-    const body = rawRows(1).slice();
+  test("have a code that no enum knows: a later version's, at which the reader stops", () => {
+    const body = rawRows(2).slice();
     body[36] = 9;
-    expect(read(RAW_SINK, encodeBlock(RAW, 1, body).bytes)).toMatchObject({
-      reason: "rows: row 0: time source 9",
+    expect(read(RAW_SINK, encodeBlock(RAW, 2, body).bytes)).toEqual({
+      kind: "unknown_version",
+      reason: "rows: row 0: time source 9 is unknown",
     });
-    expect(read(RESULT_SINK, encodeBlock(RESULT, 1, resultRows(1, 1, 0)).bytes)).toMatchObject({
-      reason: "rows: row 0: origin 0",
+    expect(read(RESULT_SINK, encodeBlock(RESULT, 1, resultRows(1, 1, 0)).bytes)).toEqual({
+      kind: "unknown_version",
+      reason: "rows: row 0: origin 0 is unknown",
+    });
+  });
+
+  test("have such a code, and are broken besides: no version's", () => {
+    const body = rawRows(2).slice();
+    body[36] = 9;
+    for (const [rows, bytes] of [
+      [1, body],
+      [3, body],
+      [2, body.slice(0, -1)],
+    ] as const) {
+      expect(read(RAW_SINK, encodeBlock(RAW, rows, bytes).bytes)).toMatchObject({ kind: "broken" });
+    }
+    expect(read(RESULT_SINK, encodeBlock(RESULT, 1, resultRows(1, 0, 0)).bytes)).toMatchObject({
+      kind: "broken",
+      reason: "rows: row 0: another unit's",
     });
   });
 });

@@ -1,6 +1,6 @@
 /** What a message is to a sink: a unit, a tick, not ours, or beyond this reader. The message alone decides. */
 import { decodeBlock, isFault } from "../../wire/block.ts";
-import type { Block } from "../../wire/block.ts";
+import type { Block, BlockFault } from "../../wire/block.ts";
 import type { StreamMessage } from "../source/stream-reader.ts";
 import { rowsFault } from "./rows-fault.ts";
 import type { SinkKind, SinkOrigin, Unit } from "./unit.ts";
@@ -16,10 +16,7 @@ export type Reading =
 /** @param streamCreated when the stream was made, for the unit's ledger row */
 export function readUnit(kind: SinkKind, message: StreamMessage, streamCreated: string): Reading {
   const block = decodeBlock(message.data);
-  if (isFault(block)) {
-    const { fault, reason } = block;
-    return { kind: fault === "version" ? "unknown_version" : "broken", reason };
-  }
+  if (isFault(block)) return readingOf(block, "");
   const { origin } = block;
   if (origin.kind === "tick") return { kind: "tick" };
   if (origin.kind !== kind.blockKind) {
@@ -27,6 +24,10 @@ export function readUnit(kind: SinkKind, message: StreamMessage, streamCreated: 
   }
   const ours = block as Block<SinkOrigin>;
   const fault = rowsFault(ours);
-  if (fault !== null) return { kind: "broken", reason: `rows: ${fault}` };
+  if (fault !== null) return readingOf(fault, "rows: ");
   return { kind: "unit", unit: kind.unitOf(ours, message, streamCreated) };
+}
+
+function readingOf({ fault, reason }: BlockFault, where: string): Reading {
+  return { kind: fault === "version" ? "unknown_version" : "broken", reason: where + reason };
 }

@@ -1,17 +1,16 @@
 /**
  * Trims a stream behind its sink's position, on its own clock: what ClickHouse holds stays
- * STREAM_KEEP_MS for replay while there is room, and the newest message of each subject stays for ever,
- * because shards prove their journal and partitions fence their emissions by it.
+ * STREAM_KEEP_MS for replay while there is room, and the newest message of each subject's own producer
+ * stays for ever, because shards prove their journal and partitions fence their emissions by it.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { JetStreamManager } from "@nats-io/jetstream";
-import { decodeBlock, isFault } from "../../wire/block.ts";
-import type { Kind } from "../../wire/block.ts";
 import type { StreamName } from "../../wire/subjects.ts";
 import { SAFE_POINT_MS, SAFE_POINTS_MAX, STREAM_FULL_SHARE, TRIM_INTERVAL_MS } from "../limits.ts";
 import type { Log } from "../ops/log.ts";
 import { isNatsFailure } from "../source/nats-failure.ts";
 import { newestMessage } from "../source/newest-message.ts";
+import type { NewestMessage } from "../source/newest-message.ts";
 
 /** Everything through `sequence` is in ClickHouse; `brokerTimeMs` is when the broker stored about that. */
 export interface SafePoint {
@@ -37,20 +36,11 @@ export function trimBoundary(
 
 export interface TrimmerParts {
   readonly stream: StreamName;
-  /** Kind of the units in it. */
-  readonly blockKind: Kind;
   readonly manager: JetStreamManager;
   readonly keepMs: number;
   readonly log: Log;
   readonly signal: AbortSignal;
   readonly nowMs: () => number;
-}
-
-/** What proves and fences; what was set aside does neither, and must not be kept in its stead. */
-function isKept(data: Uint8Array, blockKind: Kind): boolean {
-  const block = decodeBlock(data);
-  if (isFault(block)) return block.fault === "version";
-  return block.origin.kind === blockKind || block.origin.kind === "tick";
 }
 
 export class Trimmer {
@@ -85,7 +75,7 @@ export class Trimmer {
       await sleep(TRIM_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
       if (signal.aborted) return;
       try {
-        await this.#trim();
+        await this.trim();
       } catch (error) {
         if (!isNatsFailure(error)) throw error;
         log.warn({ stream, error: String(error) }, "trim failed");
@@ -93,8 +83,9 @@ export class Trimmer {
     }
   }
 
-  async #trim(): Promise<void> {
-    const { manager, stream, blockKind, keepMs, nowMs, log } = this.#parts;
+  /** Once. */
+  async trim(): Promise<void> {
+    const { manager, stream, keepMs, nowMs, log } = this.#parts;
     if (this.#safe.length === 0) return;
     const { state, config } = await manager.streams.info(stream, { subjects_filter: ">" });
     const fullShare = config.max_bytes > 0 ? state.bytes / config.max_bytes : 0;
@@ -102,14 +93,37 @@ export class Trimmer {
     if (through === null || through < state.first_seq) return;
     let purged = 0;
     for (const subject of Object.keys(state.subjects ?? {})) {
-      const newest = await newestMessage(manager, stream, subject, (data) =>
-        isKept(data, blockKind),
-      );
+      const newest = await newestMessage(manager, stream, subject);
       if (newest === null) continue;
-      const seq = Math.min(through + 1, (newest.wanted ?? newest.last).sequence);
+      if (newest.found === "unknown") {
+        purged += await this.#removePassed(subject, newest, through);
+        continue;
+      }
+      const kept = newest.found === "own" ? newest.own : newest.last;
+      const seq = Math.min(through + 1, kept.sequence);
       purged += (await manager.streams.purge(stream, { filter: subject, seq })).purged;
     }
     this.#safe = this.#safe.filter((s) => s.sequence > through);
     if (purged > 0) log.info({ stream, through, purged, fullShare }, "stream trimmed");
+  }
+
+  /**
+   * The newest that must stay is behind what was passed, nobody knows where: nothing but what was passed
+   * goes, one by one. It was set aside, and the next round looks further, as does a partition that waits
+   * for its fence.
+   */
+  async #removePassed(
+    subject: string,
+    { passed, last }: NewestMessage,
+    through: number,
+  ): Promise<number> {
+    const { manager, stream, log } = this.#parts;
+    const removable = passed.filter((seq) => seq <= through && seq !== last.sequence);
+    for (const seq of removable) await manager.streams.deleteMessage(stream, seq, false);
+    log.warn(
+      { stream, subject, passed: passed.length, removed: removable.length },
+      "the newest message of this subject's producer is behind too many others: not trimmed",
+    );
+    return removable.length;
   }
 }

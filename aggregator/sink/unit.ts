@@ -24,6 +24,8 @@ export interface Unit extends Reached {
   readonly producer: string;
   /** Names the unit in its table: the producer and its number. */
   readonly key: string;
+  /** As in message ids: a flush (`17`) or an emission's chunk (`17.2`). */
+  readonly numberText: string;
   /** What it should follow; null where the producer does not say. */
   readonly previous: { readonly number: number; readonly chunk: number } | null;
   /** Days since 1970: the table's partition column. */
@@ -84,6 +86,7 @@ function flushUnit(
   return {
     producer,
     key: `${producer}:${origin.flush}`,
+    numberText: String(origin.flush),
     number: origin.flush,
     chunk: 0,
     complete: true,
@@ -126,6 +129,7 @@ function resultUnit(
   return {
     producer,
     key: `${producer}:${origin.emission}:${origin.chunk}`,
+    numberText: `${origin.emission}.${origin.chunk}`,
     number: origin.emission,
     chunk: origin.chunk,
     complete: origin.chunk === origin.chunks - 1,

@@ -16,7 +16,9 @@ import {
 } from "../../wire/subjects.ts";
 import type { StreamName } from "../../wire/subjects.ts";
 import { CONNECT_MS_MAX, LIST_EXPIRES_MS, PUBLISH_MS_MAX } from "../limits.ts";
+import { shownUrl } from "../config-url.ts";
 import { isNatsFailure } from "./nats-failure.ts";
+import { natsOptions } from "./nats-options.ts";
 
 /** What the list shows of a set-aside message. */
 export interface LetterHead {
@@ -28,7 +30,9 @@ export interface LetterHead {
   readonly fromSubject: string;
   readonly fromSequence: string;
   readonly reason: string;
+  /** As it stood there; of a longer one than any of ours only the first `keptByteCount` are kept. */
   readonly byteCount: number;
+  readonly keptByteCount: number;
 }
 export interface Letter {
   readonly head: LetterHead;
@@ -60,14 +64,16 @@ export class DeadLettersError extends Error {}
 const SIZE_HEADER = "Nats-Msg-Size";
 
 export async function openDeadLetters(natsUrl: string): Promise<DeadLetters> {
-  const nc = await connect({ servers: natsUrl, timeout: CONNECT_MS_MAX, reconnect: false }).catch(
-    (error: unknown) => {
-      throw new DeadLettersError(
-        `no NATS answers at ${hidden(natsUrl)} (${messageOf(error)}); \`npm start\` runs one, NATS_URL names another`,
-        { cause: error },
-      );
-    },
-  );
+  const nc = await connect({
+    ...natsOptions(natsUrl),
+    timeout: CONNECT_MS_MAX,
+    reconnect: false,
+  }).catch((error: unknown) => {
+    throw new DeadLettersError(
+      `no NATS answers at ${shownUrl(natsUrl)} (${messageOf(error)}); \`npm start\` runs one, NATS_URL names another`,
+      { cause: error },
+    );
+  });
   const js = jetstream(nc, { timeout: PUBLISH_MS_MAX });
   const asked = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
@@ -78,7 +84,7 @@ export async function openDeadLetters(natsUrl: string): Promise<DeadLetters> {
             `there is no stream ${STREAM.setAside} yet; the aggregator makes it when it starts`,
           )
         : isNatsFailure(error)
-          ? new DeadLettersError(`NATS at ${hidden(natsUrl)}: ${messageOf(error)}`, {
+          ? new DeadLettersError(`NATS at ${shownUrl(natsUrl)}: ${messageOf(error)}`, {
               cause: error,
             })
           : error;
@@ -102,9 +108,9 @@ export async function openDeadLetters(natsUrl: string): Promise<DeadLetters> {
         let more = 0;
         const messages = await consumer.fetch({ max_messages: limit, expires: LIST_EXPIRES_MS });
         for await (const m of messages) {
-          const byteCount = Number(m.headers?.get(SIZE_HEADER) ?? m.data.length);
+          const keptByteCount = Number(m.headers?.get(SIZE_HEADER) ?? m.data.length);
           const setAsideMs = Number(m.timestampNanos / 1_000_000n);
-          letters.push(headOf(m.seq, setAsideMs, m.subject, m.headers, byteCount));
+          letters.push(headOf(m.seq, setAsideMs, m.subject, m.headers, keptByteCount));
           more = m.info.pending;
           if (more === 0) break;
         }
@@ -145,8 +151,9 @@ function headOf(
   setAsideMs: number,
   subject: string,
   headers: MsgHdrs | undefined,
-  byteCount: number,
+  keptByteCount: number,
 ): LetterHead {
+  const saidByteCount = Number(headers?.get(SET_ASIDE_HEADER.byteCount) ?? "");
   return {
     sequence,
     setAsideMs,
@@ -154,16 +161,16 @@ function headOf(
     fromSubject: headers?.get(SET_ASIDE_HEADER.subject) ?? "",
     fromSequence: headers?.get(SET_ASIDE_HEADER.sequence) ?? "",
     reason: headers?.get(SET_ASIDE_HEADER.reason) ?? "",
-    byteCount,
+    // An older reader did not say it, and kept all.
+    byteCount: Number.isSafeInteger(saidByteCount)
+      ? Math.max(saidByteCount, keptByteCount)
+      : keptByteCount,
+    keptByteCount,
   };
 }
 
 function isApiError(error: unknown, code: number): boolean {
   return error instanceof JetStreamApiError && error.code === code;
-}
-/** A URL may carry a password. */
-function hidden(url: string): string {
-  return url.replace(/\/\/[^@/]*@/, "//…@");
 }
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -30,7 +30,9 @@ test("the same alarm is raised again and again, until the process is asked to st
       alarm: "reader_stopped",
       subject: "clicks.raw.1",
       messageId: "id",
-      detail: expect.stringMatching(/^stopped before sequence 17: wire version 99; /),
+      detail: expect.stringMatching(
+        /^stopped before sequence 17: wire version 99; upgrade this aggregator \(/,
+      ),
     },
   ]);
 });

@@ -19,6 +19,10 @@ export class ReaderStop extends Error {
   }
 }
 
+/** A later version's block holds clicks that were accepted: the message is not what is wrong. */
+const ADVICE =
+  "upgrade this aggregator (to remove the message loses the clicks it holds, unless nobody here has ever run a later version)";
+
 export interface StoppableParts {
   readonly alarms: Alarms;
   readonly signal: AbortSignal;
@@ -42,7 +46,7 @@ export async function runStoppable(
   } catch (error) {
     if (!(error instanceof ReaderStop)) throw error;
     const { subject, sequence, id } = error.at;
-    const detail = `stopped before sequence ${sequence}: ${error.message}; upgrade this aggregator, or remove the message and restart`;
+    const detail = `stopped before sequence ${sequence}: ${error.message}; ${ADVICE}`;
     while (!signal.aborted) {
       alarms.raise(reader, { alarm: "reader_stopped", subject, messageId: id, detail });
       await sleep(againMs, undefined, { signal }).catch(() => undefined);

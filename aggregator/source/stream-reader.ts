@@ -2,7 +2,7 @@
  * Reads a stream in order from a given sequence: an ordered consumer, which the client re-makes by
  * itself after a lost connection, without acknowledgements, because positions are our own.
  */
-import { DeliverPolicy, JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
+import { DeliverPolicy } from "@nats-io/jetstream";
 import type { JetStreamClient, JetStreamManager, JsMsg } from "@nats-io/jetstream";
 import { HEARTBEAT_MS, PULL_EXPIRES_MS, READ_AHEAD_BYTES } from "../limits.ts";
 import type { Log } from "../ops/log.ts";
@@ -93,19 +93,13 @@ export async function storedMessage(
     | { readonly seq: number }
     | { readonly seq: number; readonly next_by_subj: string },
 ): Promise<StoredMessage | null> {
-  try {
-    const m = await manager.streams.getMessage(stream, which);
-    if (m === null) return null;
-    return {
-      subject: m.subject,
-      sequence: m.seq,
-      id: m.header.get(MESSAGE_ID_HEADER),
-      brokerTimeMs: m.time.getTime(),
-      data: m.data,
-    };
-  } catch (error) {
-    if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.NoMessageFound)
-      return null;
-    throw error;
-  }
+  const m = await manager.streams.getMessage(stream, which);
+  if (m === null) return null;
+  return {
+    subject: m.subject,
+    sequence: m.seq,
+    id: m.header.get(MESSAGE_ID_HEADER),
+    brokerTimeMs: m.time.getTime(),
+    data: m.data,
+  };
 }

@@ -9,7 +9,12 @@ import {
 import type { JetStreamManager, StreamConfig } from "@nats-io/jetstream";
 import { STREAM, STREAM_SUBJECTS } from "../../wire/subjects.ts";
 import type { StreamName } from "../../wire/subjects.ts";
-import { DUPLICATE_WINDOW_MS, SET_ASIDE_KEEP_MS, STREAM_SHARE } from "../limits.ts";
+import {
+  DUPLICATE_WINDOW_MS,
+  SET_ASIDE_DUPLICATE_WINDOW_MS,
+  SET_ASIDE_KEEP_MS,
+  STREAM_SHARE,
+} from "../limits.ts";
 
 export interface StreamOptions {
   readonly storeBytes: number;
@@ -42,7 +47,8 @@ export function streamConfigs(options: StreamOptions): OurStreamConfig[] {
     max_age: name === STREAM.setAside ? SET_ASIDE_KEEP_MS * 1_000_000 : 0,
     max_bytes: Math.floor(options.storeBytes * STREAM_SHARE[name]),
     num_replicas: options.replicas,
-    duplicate_window: DUPLICATE_WINDOW_MS * 1_000_000,
+    duplicate_window:
+      (name === STREAM.setAside ? SET_ASIDE_DUPLICATE_WINDOW_MS : DUPLICATE_WINDOW_MS) * 1_000_000,
   }));
 }
 

@@ -2,12 +2,7 @@
  * A shard's connection to NATS: opened when there is something to publish, closed when it is quiet,
  * because an open outgoing WebSocket keeps the object awake and billed.
  */
-import {
-  JetStreamApiCodes,
-  JetStreamApiError,
-  jetstream,
-  jetstreamManager,
-} from "@nats-io/jetstream";
+import { JetStreamApiError, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { wsconnect } from "@nats-io/nats-core";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { CONNECT_MS_MAX, PUBLISH_MS_MAX } from "../limits.ts";
@@ -42,14 +37,8 @@ export class NatsPublisher implements Publisher {
   async newest(stream: string, subject: string): Promise<Uint8Array | null> {
     return this.#with(async (nc) => {
       const manager = await jetstreamManager(nc, { timeout: PUBLISH_MS_MAX, checkAPI: false });
-      try {
-        const message = await manager.streams.getMessage(stream, { last_by_subj: subject });
-        return message?.data ?? null;
-      } catch (error) {
-        if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.NoMessageFound)
-          return null;
-        throw error;
-      }
+      const message = await manager.streams.getMessage(stream, { last_by_subj: subject });
+      return message?.data ?? null;
     });
   }
 

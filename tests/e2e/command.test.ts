@@ -104,6 +104,20 @@ describe("doctor", () => {
     );
   });
 
+  test("tells an emptied stream from a new one", async () => {
+    const nc = await connect({ servers: t.stack.urls.nats });
+    await (await jetstreamManager(nc)).streams.purge(STREAM.raw);
+    await nc.close();
+    const { findings } = await report();
+    expect(findings).toContainEqual(
+      expect.objectContaining({
+        check: "raw sink",
+        level: "ok",
+        text: "ClickHouse has all of CLICKS_RAW, and the stream has been emptied",
+      }),
+    );
+  });
+
   test("says that ClickHouse is gone, and sees the rest", async () => {
     await t.stack.processes.clickhouse.stop();
     const gone = await report();

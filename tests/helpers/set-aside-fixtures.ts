@@ -112,6 +112,9 @@ function flipped(bytes: Uint8Array, bit: number): Uint8Array {
   return other;
 }
 
+/** What nats-server takes unless told otherwise: with headers, the same bytes are longer than that. */
+const NATS_PAYLOAD_BYTES_MAX = 1_048_576;
+
 /** What is not ours, by name. @param stranger a good block of a kind that does not belong there */
 export function garbage(
   { origin, rows, body, bytes }: Made,
@@ -126,6 +129,7 @@ export function garbage(
     "one bit of the header": flipped(bytes, 12 * 8),
     "one bit of the body": flipped(bytes, bytes.length * 8 - 3),
     truncated: bytes.subarray(0, bytes.length - 7),
+    "as long as NATS takes": new Uint8Array(NATS_PAYLOAD_BYTES_MAX).fill(0x61),
     "bytes added": Buffer.concat([bytes, Buffer.from("more")]),
     "another kind": stranger.bytes,
     "no rows under a right checksum": encodeBlock(origin, 3, utf8("these are no rows")).bytes,

@@ -2,7 +2,6 @@
 import { join } from "node:path";
 import { createClient } from "@clickhouse/client";
 import { Command } from "commander";
-import { endOfError } from "../../aggregator/cli/exit-code.ts";
 import { EXIT } from "../../aggregator/cli/usage-error.ts";
 import { readStackOptions } from "../../infra/stack/config.ts";
 import type { StackOptions } from "../../infra/stack/config.ts";
@@ -19,30 +18,33 @@ Environment, with its defaults:
   SHARDS, PARTITIONS, WINDOW_SECONDS                                       4, 2, 10
 
 The last line is the result as JSON. Exit code 0: every count is right. 1: it is not, or something failed.
-2: wrong usage or settings. 130: interrupted.
+2: wrong usage or settings. 130: interrupted (143: by SIGTERM).
 
 Examples:
   clickmill demo
   clickmill demo --rate 200 --seconds 20 --seed 7
   npm run demo -- --seconds 20`;
 
-const command = withTrafficFlags(new Command("clickmill demo"), DEFAULTS)
-  .description(
-    "Starts edge, NATS, aggregator and ClickHouse with a fresh state, posts clicks over real HTTP " +
-      "(resends, lost answers, wrong clocks, late and malformed clicks included) and compares every " +
-      "count with what was sent.",
-  )
-  .addHelpText("after", HELP)
-  .exitOverride();
-let exitCode: number = EXIT.failed;
-try {
-  const flags = command.parse().opts<TrafficFlags>();
-  exitCode = (await demo(readStackOptions("demo"), flags)) ? EXIT.ok : EXIT.failed;
-} catch (error) {
-  exitCode = endOfError(error);
+/**
+ * Runs in the process of `clickmill`, which ends the process when this is over: after a process of the stack
+ * has died, installations would go on trying for a while.
+ *
+ * @param args what stands after `demo`
+ * @returns the exit code
+ * @throws CommanderError, UsageError, StackError …: what `clickmill` knows how to end with
+ */
+export async function runDemo(args: readonly string[]): Promise<number> {
+  const command = withTrafficFlags(new Command("clickmill demo"), DEFAULTS)
+    .description(
+      "Starts edge, NATS, aggregator and ClickHouse with a fresh state, posts clicks over real HTTP " +
+        "(resends, lost answers, wrong clocks, late and malformed clicks included) and compares every " +
+        "count with what was sent.",
+    )
+    .addHelpText("after", HELP)
+    .exitOverride();
+  const flags = command.parse(args, { from: "user" }).opts<TrafficFlags>();
+  return (await demo(readStackOptions("demo"), flags)) ? EXIT.ok : EXIT.failed;
 }
-// Said aloud: after a process of the stack has died, installations would go on trying for a while.
-process.exit(exitCode);
 
 async function demo(options: StackOptions, flags: TrafficFlags): Promise<boolean> {
   console.log("starting the stack: edge, NATS, aggregator, ClickHouse …");
