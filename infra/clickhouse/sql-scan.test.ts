@@ -27,3 +27,24 @@ test("a script is split at its semicolons only, and comments alone are no statem
     "SELECT 2",
   ]);
 });
+
+test("a heredoc is a string, whatever it holds; a lone dollar is none", () => {
+  expect(words("SELECT $a$ ' -- FROM $b$ ; $a$ x $$ INTO '$$ y")).toEqual(["SELECT", "X", "Y"]);
+  expect(splitStatements("SELECT $a$;'$a$; SELECT 2")).toHaveLength(2);
+  expect(words("SELECT $a$ FROM")).toEqual(["SELECT", "A$", "FROM"]);
+});
+
+test("typographic quotes are quotes, in UTF-8 read byte by byte too", () => {
+  const sql = "SELECT “'” x, ‘\"’ INTO";
+  const bytewise = Buffer.from(sql).toString("latin1");
+  for (const text of [sql, bytewise]) expect(words(text)).toEqual(["SELECT", "X", "INTO"]);
+});
+
+test("a quoted name is what it names", () => {
+  const names = [...scanTokens('`log\\x5fa` "b``" `c``d`')].map(({ kind, text }) => [kind, text]);
+  expect(names).toEqual([
+    ["name", "log_a"],
+    ["name", "b``"],
+    ["name", "c`d"],
+  ]);
+});

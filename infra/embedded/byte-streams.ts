@@ -1,4 +1,5 @@
 /** Bodies and answers as runs of bytes: in and out of their encodings, and read in part. */
+import type { ServerResponse } from "node:http";
 import type { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import {
@@ -71,4 +72,14 @@ export async function readUpTo(
 export async function* concat(first: Uint8Array, rest: AsyncIterable<Uint8Array>) {
   if (first.length > 0) yield first;
   yield* rest;
+}
+
+/**
+ * Cuts off a reader that takes nothing for so long while bytes wait for it. A pause between two chunks of a
+ * slow query is no stall: the timer of an idle socket runs then too, and starts anew with the next chunk.
+ */
+export function cutOffStalled(response: ServerResponse, stallMsMax: number): void {
+  response.setTimeout(stallMsMax, () => {
+    if (response.writableLength > 0) response.destroy();
+  });
 }

@@ -4,6 +4,7 @@
  */
 import { refusal } from "./engine-error.ts";
 import type { QueryFailure } from "./engine-error.ts";
+import { isSameText } from "./same-text.ts";
 
 export interface User {
   readonly name: string;
@@ -75,14 +76,4 @@ function basicUser(authorization: string): User | string {
   const text = Buffer.from(encoded, "base64").toString("utf8");
   const colon = text.includes(":") ? text.indexOf(":") : text.length;
   return { name: text.slice(0, colon), password: text.slice(colon + 1) };
-}
-
-/** Looks at every byte that was claimed, so that the time does not tell where the first wrong one is. */
-function isSameText(claimed: string, expected: string): boolean {
-  const claimedBytes = Buffer.from(claimed);
-  const expectedBytes = Buffer.from(expected);
-  let difference = claimedBytes.length ^ expectedBytes.length;
-  for (const [index, byte] of claimedBytes.entries())
-    difference |= byte ^ (expectedBytes[index] ?? 0);
-  return difference === 0;
 }

@@ -184,12 +184,22 @@ describe("a query", () => {
     expect(JSON.parse(whole.headers["x-clickhouse-summary"]!)).toMatchObject({ result_rows: "1" });
   });
 
-  test("of a page in a browser is allowed, as a server's own configuration does", async () => {
-    const preflight = await curl(["-X", "OPTIONS", "-H", "Origin: http://a", "/"]);
+  test("of a page in a browser is allowed with a password; without one, to pages of this machine only", async () => {
+    const preflight = await curl(["-X", "OPTIONS", "-H", "Origin: http://localhost:3000", "/"]);
     expect(preflight).toMatchObject({ status: 204, body: "" });
     expect(preflight.headers["access-control-allow-methods"]).toBe("POST, GET, OPTIONS");
-    const { headers } = await curl(["-H", "Origin: http://a", "/", "-d", "SELECT 1"]);
+    const { headers } = await curl(["-H", "Origin: http://127.0.0.1", "/", "-d", "SELECT 1"]);
     expect(headers["access-control-allow-origin"]).toBe("*");
+    const other = await curl(["-H", "Origin: http://a", "/", "-d", "SELECT 1"]);
+    expect([other.status, other.headers["access-control-allow-origin"]]).toEqual([403, undefined]);
+    const rebound = await curl(["-H", "Host: a:8123", "/", "-d", "SELECT 1"]);
+    expect([rebound.status, rebound.headers["x-clickhouse-exception-code"]]).toEqual([403, "497"]);
+    const known = await curl(
+      ["-H", "Origin: http://a", "user:password@/", "-d", "SELECT 1"],
+      "",
+      locked,
+    );
+    expect([known.body, known.headers["access-control-allow-origin"]]).toEqual(["1\n", "*"]);
   });
 
   test("that fails after its first rows says so in the stream, and breaks it", async () => {

@@ -13,6 +13,7 @@ import { gzipSync } from "node:zlib";
 import { ClickHouseLogLevel, createClient } from "@clickhouse/client";
 import type { ClickHouseClient, ClickHouseSettings } from "@clickhouse/client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { FORMAT_NAMES } from "./format-names.ts";
 import { INSERT_HEAD_BYTES_MAX, RUNNING_QUERIES_MAX, WAITING_QUERIES_MAX } from "./limits.ts";
 import { CLICKHOUSE_READY_MS_MAX } from "../stack/limits.ts";
 import { startEmbeddedClickHouse } from "../../tests/helpers/embedded-clickhouse.ts";
@@ -182,7 +183,7 @@ describe("an upload that its client cuts off", () => {
   const head = (table: string, ...headers: string[]) =>
     [
       `POST /?query=INSERT+INTO+${table}+FORMAT+RowBinary HTTP/1.1`,
-      "Host: x",
+      "Host: localhost",
       ...headers,
       "\r\n",
     ].join("\r\n");
@@ -259,7 +260,9 @@ describe("a request that no client would send", () => {
     ["a target that is too long", `GET /${"x".repeat(20_000)}`, "431"],
     ["a method of its own", "BREW /", "400"],
   ])("%s is answered", async (_, line, status) => {
-    const socket = await sendRaw(`${line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    const socket = await sendRaw(
+      `${line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`,
+    );
     const answer = (await socket.toArray()).join("");
     expect(answer.split(" ")[1]).toBe(status);
     expect(await client.ping()).toEqual({ success: true });
@@ -320,6 +323,85 @@ describe("queries", () => {
     await expect(rowsOf("SELECT 1", { clickhouse_settings: { nope: 1 } })).rejects.toMatchObject({
       type: "UNKNOWN_SETTING",
     });
+  });
+
+  test.each([
+    "SELECT * FROM file('/etc/hostname', 'LineAsString')",
+    "SELECT * FROM `/etc/hostname`",
+    "INSERT INTO FUNCTION file('/tmp/clickmill-never', 'TSV', 'a Int8') SELECT 1",
+    "CREATE TABLE never (a String) ENGINE = File(TSV)",
+    "CREATE DATABASE never ENGINE = Filesystem('/etc')",
+    "CREATE DATABASE never ENGINE = SQLite('/tmp/clickmill-never')",
+    "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')",
+    "SELECT * FROM remote('127.0.0.1:1', 'system.one')",
+    "SELECT * FROM s3('http://127.0.0.1:1/abc/b', 'TSV', 'a String')",
+    `CREATE DICTIONARY never (a UInt64, b String) PRIMARY KEY a SOURCE(EXECUTABLE(command 'ls' format 'TSV'))
+     LAYOUT(FLAT()) LIFETIME(0)`,
+    "CREATE VIEW never SQL SECURITY NONE AS SELECT * FROM file('/etc/hostname')",
+    "SYSTEM SHUTDOWN",
+    "SELECT file('/etc/hostname')",
+  ])("may not reach beyond the tables: %s", async (sql) => {
+    const answer = await post(sql);
+    expect([answer.status, await answer.text()]).toEqual([
+      403,
+      expect.stringContaining("ACCESS_DENIED"),
+    ]);
+  });
+
+  test("may not name files in settings, nor evaluate data", async () => {
+    for (const sql of [
+      "SELECT 1 FORMAT Template SETTINGS format_template_row = '/etc/hostname'",
+      "SET input_format_record_errors_file_path = '/tmp/clickmill-never'",
+      "SELECT * FROM eval('SELECT 1') SETTINGS allow_experimental_eval_table_function = 1",
+      "SELECT * FROM format(Values, 'a String', '(fi' || 'le(''/etc/hostname''))')",
+    ]) {
+      // oxlint-disable-next-line no-await-in-loop
+      expect([sql, (await post(sql)).ok]).toEqual([sql, false]);
+    }
+  });
+
+  test("an expression alone is no statement", async () => {
+    for (const sql of ["1+1", "VALUES (1,2)", "(1)"]) {
+      // oxlint-disable-next-line no-await-in-loop
+      expect((await post(sql)).status).toBe(400);
+    }
+    expect(
+      (await fetch(`${clickhouse.url}/?implicit_select=1`, { method: "POST", body: "1+1" })).ok,
+    ).toBe(false);
+  });
+
+  test("rows as an array are one JSON document, by URL and by statement", async () => {
+    const setting = "output_format_json_array_of_rows=1";
+    const sql = "SELECT number FROM numbers(200000) FORMAT JSONEachRow";
+    const answers = [
+      await fetch(`${clickhouse.url}/?${setting}`, { method: "POST", body: sql }),
+      await post(`${sql} SETTINGS ${setting}`),
+    ];
+    for (const answer of answers) {
+      // oxlint-disable-next-line no-await-in-loop
+      expect(await answer.json()).toHaveLength(200_000);
+    }
+  });
+
+  test("an error in an INSERT names none of our files, and comments stand anywhere", async () => {
+    await client.command({ query: "CREATE TABLE commented (a UInt8, b String) ENGINE = Memory" });
+    expect((await post("INSERT INTO commented -- c\nVALUES (1, 'x')")).status).toBe(200);
+    const wrong = await post("INSERT INTO commented FORMAT TSV\nx\ty\n");
+    const text = await wrong.text();
+    expect([wrong.ok, text.includes("spool"), text.includes(directory)]).toEqual([
+      false,
+      false,
+      false,
+    ]);
+    expect(await numberOf("(SELECT count() FROM commented)")).toBe(1);
+  });
+
+  test("all formats of the engine are known by their names", async () => {
+    const rows = await rowsOf<{ name: string }>("SELECT name FROM system.formats");
+    expect(rows.map(({ name }) => name).toSorted()).toEqual(FORMAT_NAMES.toSorted());
+    const answer = await post("SELECT 1 AS a FORMAT json");
+    expect(answer.headers.get("x-clickhouse-format")).toBe("JSON");
+    expect(answer.headers.get("content-type")).toContain("application/json");
   });
 
   test("an error after the first rows breaks the connection instead of ending the answer", async () => {
@@ -511,7 +593,7 @@ describe("the process", () => {
       });
       const failed = Promise.allSettled(inserting);
       const upload = await sendRaw(
-        "POST /?query=INSERT+INTO+interrupted+FORMAT+RowBinary HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n",
+        "POST /?query=INSERT+INTO+interrupted+FORMAT+RowBinary HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n",
         new Uint8Array(INSERT_HEAD_BYTES_MAX * 2),
       );
       await expect.poll(() => answered).toBeGreaterThan(5);

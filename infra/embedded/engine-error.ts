@@ -44,6 +44,14 @@ export function failureOf(error: unknown): QueryFailure | null {
   return new QueryFailure(code, STATUS_BY_CODE.get(code) ?? 500, text);
 }
 
+/** The error without the name of a file of ours, which says nothing to a client and names our directories. */
+export function withoutPath(error: unknown, path: string): unknown {
+  const failure = failureOf(error);
+  if (failure === null) return error;
+  const message = failure.message.replaceAll(path, "the request's data");
+  return new QueryFailure(failure.code, failure.status, message);
+}
+
 /** A refusal of ours, worded as the engine words its own. */
 export function refusal(code: number, name: string, status: number, why: string): QueryFailure {
   return new QueryFailure(code, status, `Code: ${code}. DB::Exception: ${why}. (${name})`);

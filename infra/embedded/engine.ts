@@ -5,10 +5,15 @@
  * Opening a session costs 0.3 ms beside an open one (measured; the first costs 20 ms and more). A
  * closed session's memory (0.3 MB) is freed when the queries that ran at its closing have ended.
  */
+import { fileURLToPath } from "node:url";
 import { Session } from "chdb";
 import { refusal } from "./engine-error.ts";
 import { KILL_AGAIN_MS, RUNNING_QUERIES_MAX, WAITING_QUERIES_MAX } from "./limits.ts";
 import { quote } from "./quote.ts";
+
+/** What may be reached by a statement. The first session reads it, for all. */
+const CONFIG = fileURLToPath(new URL("engine.xml", import.meta.url));
+const SESSION_OPTIONS = { connectionArgs: [`--config-file=${CONFIG}`, `--users_config=${CONFIG}`] };
 
 export interface EngineQuery {
   /** Finds the query again, to kill it; the setup sets it as log_comment. */
@@ -49,7 +54,7 @@ export class Engine {
   /** Throws when the directory cannot be opened, above all because another process has it open. */
   constructor(directory: string) {
     this.#directory = directory;
-    this.#root = new Session(directory);
+    this.#root = new Session(directory, SESSION_OPTIONS);
   }
 
   /** The time zone of queries that name none. */
@@ -118,7 +123,7 @@ export class Engine {
     signal: AbortSignal,
     send: (result: EngineResult) => Promise<T>,
   ): Promise<T> {
-    const session = new Session(this.#directory);
+    const session = new Session(this.#directory, SESSION_OPTIONS);
     let again: NodeJS.Timeout | undefined;
     const kill = () => void this.#kill(`Settings['log_comment'] = ${quote(query.tag)}`);
     const onAbort = () => {

@@ -4,13 +4,15 @@ import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { concat, decoded, ENCODERS, readUpTo } from "./byte-streams.ts";
+import { concat, cutOffStalled, decoded, ENCODERS, readUpTo } from "./byte-streams.ts";
+import { isLoopback } from "./confinement.ts";
 import type { User } from "./credentials.ts";
 import type { Engine, EngineFigures } from "./engine.ts";
-import { failureOf, refusal } from "./engine-error.ts";
+import { failureOf, refusal, withoutPath } from "./engine-error.ts";
 import type { QueryFailure } from "./engine-error.ts";
 import { parseForm } from "./form-data.ts";
 import {
+  BUFFERED_RESULT_BYTES_MAX,
   FORM_BYTES_MAX,
   INSERT_HEAD_BYTES_MAX,
   KEEP_ALIVE_MS,
@@ -30,7 +32,13 @@ import {
 } from "./response-plan.ts";
 import { sessionSetup } from "./session-setup.ts";
 import type { Spool } from "./spool.ts";
-import { insertFromFile, planInsert, planStatement, resultIntoFile } from "./statement-plan.ts";
+import {
+  insertFromFile,
+  isFramed,
+  planInsert,
+  planStatement,
+  resultIntoFile,
+} from "./statement-plan.ts";
 import type { InsertPlan, StatementPlan } from "./statement-plan.ts";
 
 export interface ServerParts {
@@ -66,8 +74,6 @@ export function createClickHouseServer(parts: ServerParts): Server {
   return server;
 }
 
-let tagCount = 0;
-
 async function handle(
   parts: ServerParts,
   request: IncomingMessage,
@@ -79,12 +85,14 @@ async function handle(
   });
   const { method, url, headers } = request;
   try {
-    setHeaders(response, serverHeaders(headers.origin !== undefined));
+    // Without a password only pages of this machine may read what is answered.
+    const mayShare = parts.user.password !== "" || isLoopback(headers.origin ?? "");
+    setHeaders(response, serverHeaders(headers.origin !== undefined && mayShare));
     const plan = planHead(method ?? "GET", url ?? "/", headers, randomUUID(), parts.user);
     if (plan.kind === "refused") throw plan.failure;
     if (plan.kind === "options") {
       request.resume();
-      response.writeHead(204, { ...CORS_HEADERS }).end();
+      response.writeHead(204, mayShare ? { ...CORS_HEADERS } : {}).end();
       return;
     }
     if (plan.kind === "ok") {
@@ -94,7 +102,8 @@ async function handle(
     }
     const { head } = plan;
     response.setHeader("X-ClickHouse-Query-Id", head.queryId);
-    const tag = `q${++tagCount}`;
+    // Nobody can guess it: who knows a tag may kill its query.
+    const tag = randomUUID();
     await answer({ ...parts, request, response, head, gone: gone.signal, tag });
   } catch (error) {
     const isCutOff = request.destroyed && !request.complete;
@@ -184,6 +193,8 @@ async function answerInsert(
     const summary = { written_rows: rows, written_bytes: bytes, elapsed_ns: elapsedNs };
     setResultHeaders(exchange, null, summary);
     response.end();
+  } catch (error) {
+    throw withoutPath(error, file.path);
   } finally {
     await file.remove();
   }
@@ -192,7 +203,8 @@ async function answerInsert(
 async function answerStatement(exchange: Exchange, sql: string): Promise<void> {
   const { engine, request, head, gone, tag } = exchange;
   request.setTimeout(0);
-  const plan = planStatement(sql, head.defaultFormat, head.waitsForEnd);
+  const isWhole = head.waitsForEnd || isFramed(head.settings);
+  const plan = planStatement(sql, head.defaultFormat, isWhole);
   if (plan.kind === "refused") throw plan.failure;
   if (plan.kind === "insert") throw new Error("planStatement plans no INSERT with data");
   if (plan.delivery === "file") return answerFromFile(exchange, plan);
@@ -202,6 +214,11 @@ async function answerStatement(exchange: Exchange, sql: string): Promise<void> {
   await engine.run(query, gone, async (result) => {
     if (result.kind === "whole") {
       const { bytes, figures } = result;
+      // The engine's own limit counts values in memory; formatted they may be more.
+      if (bytes.length > BUFFERED_RESULT_BYTES_MAX) {
+        const why = `A result in memory is limited to ${BUFFERED_RESULT_BYTES_MAX} bytes`;
+        throw refusal(396, "TOO_MANY_ROWS_OR_BYTES", 500, why);
+      }
       setResultHeaders(exchange, bytes.length > 0 ? plan : null, resultSummary(figures));
       return send(exchange, [bytes]);
     }
@@ -237,7 +254,7 @@ async function answerFromFile(exchange: Exchange, plan: StatementPlan): Promise<
     await send(exchange, bytes);
   } catch (error) {
     // Killed for its size, the engine only says that it was killed.
-    throw file.exceeded.aborted ? file.exceeded.reason : error;
+    throw file.exceeded.aborted ? file.exceeded.reason : withoutPath(error, file.path);
   } finally {
     await file.remove();
   }
@@ -300,7 +317,7 @@ async function send(
   isBroken = () => false,
 ): Promise<void> {
   // A reader that takes nothing is cut off, and its query with it.
-  response.setTimeout(STALLED_CONNECTION_MS_MAX, () => response.destroy());
+  cutOffStalled(response, STALLED_CONNECTION_MS_MAX);
   const source = Readable.from(chunks, { objectMode: false });
   const encoder = ENCODERS[head.answerEncoding]?.();
   if (encoder === undefined) await pipeline(source, response, { end: false });

@@ -4,6 +4,7 @@
  *
  * Deliberately absent: sessions, roles, external tables, native compression (compress, decompress).
  */
+import { refuseForeign } from "./confinement.ts";
 import { refuseUser } from "./credentials.ts";
 import type { Headers, User } from "./credentials.ts";
 import { refusal } from "./engine-error.ts";
@@ -75,6 +76,14 @@ export function planHead(
     return refused(36, "BAD_ARGUMENTS", 400, `The request target must be a path: / or /ping`);
   }
   const { pathname, searchParams } = target;
+  if (user.password === "") {
+    const origin = headers["origin"];
+    const foreign = refuseForeign(
+      String(headers["host"] ?? ""),
+      origin === undefined ? undefined : String(origin),
+    );
+    if (foreign !== null) return { kind: "refused", failure: foreign };
+  }
   if (method === "OPTIONS") return { kind: "options" };
   if (!["GET", "HEAD", "POST", "PUT"].includes(method)) {
     return refused(344, "SUPPORT_IS_DISABLED", 405, `Method ${method} is not used`);
@@ -127,6 +136,11 @@ function planQuery(
   const unknown = [...settings.keys(), ...parameters.keys()].find((name) => !isPlainName(name));
   if (unknown !== undefined) {
     return refused(115, "UNKNOWN_SETTING", 404, `Unknown setting '${unknown}'`);
+  }
+  // As text, `00` would be another value than 0, and to the engine the same.
+  const readonly = settings.get("readonly") ?? "0";
+  if (!/^[012]$/.test(readonly)) {
+    return refused(36, "BAD_ARGUMENTS", 400, `readonly is 0, 1 or 2, and not '${readonly}'`);
   }
   const wanted = header("accept-encoding");
   return {

@@ -1,7 +1,8 @@
 /** What a request means, without a server or an engine. */
 import { describe, expect, test } from "vitest";
-import { failureOf } from "./engine-error.ts";
+import { failureOf, withoutPath } from "./engine-error.ts";
 import type { QueryFailure } from "./engine-error.ts";
+import { VALUES_ARE_LITERALS } from "./confinement.ts";
 import { DEFAULT_USER } from "./credentials.ts";
 import { parseForm } from "./form-data.ts";
 import { readUser } from "./config.ts";
@@ -10,16 +11,24 @@ import type { HeadPlan, RequestHead } from "./request-head.ts";
 import { contentType, exceptionFrame, exceptionTag } from "./response-plan.ts";
 import { readStackOptions } from "../stack/config.ts";
 import { sessionSetup } from "./session-setup.ts";
-import { insertFromFile, planInsert, planStatement, resultIntoFile } from "./statement-plan.ts";
+import {
+  insertFromFile,
+  isFramed,
+  planInsert,
+  planStatement,
+  resultIntoFile,
+} from "./statement-plan.ts";
 import type { InsertPlan, StatementPlan } from "./statement-plan.ts";
 
+const HOST = { host: "localhost:8123" };
 function plan(
   method: string,
   url: string,
   headers: Record<string, string> = {},
   user = DEFAULT_USER,
 ): HeadPlan {
-  return planHead(method, url, { "content-length": "0", ...headers }, "new-id", user);
+  const all = { ...HOST, "content-length": "0", ...headers };
+  return planHead(method, url, all, "new-id", user);
 }
 function headOf(url: string, method = "POST", headers: Record<string, string> = {}): RequestHead {
   const planned = plan(method, url, headers);
@@ -103,11 +112,11 @@ describe("the head of a request", () => {
   });
 
   test("a POST that does not say how long it is is refused, as on a server", () => {
-    const planned = planHead("POST", "/?query=SELECT+1", {}, "x", DEFAULT_USER);
+    const planned = planHead("POST", "/?query=SELECT+1", HOST, "x", DEFAULT_USER);
     expect(failureIn(planned)).toMatchObject({ code: 381, status: 411 });
-    const chunked = { "transfer-encoding": "chunked" };
+    const chunked = { ...HOST, "transfer-encoding": "chunked" };
     expect(planHead("POST", "/", chunked, "x", DEFAULT_USER).kind).toBe("query");
-    expect(planHead("GET", "/?query=SELECT+1", {}, "x", DEFAULT_USER).kind).toBe("query");
+    expect(planHead("GET", "/?query=SELECT+1", HOST, "x", DEFAULT_USER).kind).toBe("query");
   });
 
   test("answers are compressed only when both the URL and the client ask for it", () => {
@@ -263,7 +272,7 @@ describe("the setup of a session", () => {
     const head = headOf("/?query=S&a=1&param_b=it's%5C&database=we`ird", "GET");
     expect(sessionSetup(head, statementOf("SELECT 1"), "q1")).toEqual([
       "SET param_b = 'it\\'s\\\\'",
-      "SET log_comment = 'q1', max_execution_time = 300, a = '1'",
+      `SET log_comment = 'q1', max_execution_time = 300, a = '1', ${VALUES_ARE_LITERALS}`,
       "USE `we\\`ird`",
       "SET readonly = 2",
     ]);
@@ -274,12 +283,23 @@ describe("the setup of a session", () => {
     expect(sessionSetup(head, statementOf("SELECT 1"), "q1").at(-1)).toBe("SET readonly = 2");
   });
 
+  test("readonly is 0, 1 or 2, however GET is asked to write", () => {
+    for (const value of ["00", "0x0", "+0", "-0", " 0", "false", "3", ""]) {
+      const planned = plan("GET", `/?query=S&readonly=${encodeURIComponent(value)}`);
+      expect(failureIn(planned)).toMatchObject({ code: 36, status: 400 });
+    }
+    const one = headOf("/?query=S&readonly=1", "GET");
+    expect(sessionSetup(one, statementOf("SELECT 1"), "q1").at(-1)).toBe("SET readonly = '1'");
+  });
+
   test("only what is held in memory has a limit of its bytes", () => {
     expect(setup("JSON", "/", "CHECK TABLE t")).toContain("max_result_bytes = 16777216");
     expect(setup("JSON")).not.toContain("max_result_bytes");
     expect(setup("JSONEachRow")).not.toContain("max_result_bytes");
     const own = setup("JSON", "/?max_result_bytes=5", "CHECK TABLE t");
-    expect(own).toContain("max_result_bytes = '5'");
+    expect(own).toContain("max_result_bytes = 5,");
+    const more = setup("JSON", "/?max_result_bytes=99999999999", "CHECK TABLE t");
+    expect(more).toContain("max_result_bytes = 16777216, result_overflow_mode = 'throw'");
   });
 
   test("a read has a time limit, unless the request has its own; a write has none", () => {
@@ -311,6 +331,7 @@ describe("an INSERT with data", () => {
       settings: "",
       format: "RowBinary",
       dataOffset: head.length,
+      isScanned: true,
     });
     expect(insertOf("insert into t format CSV \r\n1").dataOffset).toBe(27);
     expect(insertOf("INSERT INTO t VALUES (1)")).toMatchObject({
@@ -322,7 +343,10 @@ describe("an INSERT with data", () => {
   test("keeps its settings, behind the file", () => {
     const insert = insertOf("INSERT INTO t (a) SETTINGS async_insert=0 FORMAT TSV\n1");
     expect(insertFromFile(insert, "/it's")).toBe(
-      "INSERT INTO t (a) FROM INFILE '/it\\'s' COMPRESSION 'none' SETTINGS async_insert=0 FORMAT TSV",
+      "INSERT INTO t (a)\nFROM INFILE '/it\\'s' COMPRESSION 'none' SETTINGS async_insert=0\nFORMAT TSV",
+    );
+    expect(insertFromFile(insertOf("INSERT INTO t -- c\nVALUES (1)"), "/x")).toBe(
+      "INSERT INTO t -- c\nFROM INFILE '/x' COMPRESSION 'none'\nFORMAT Values",
     );
   });
 
@@ -382,6 +406,34 @@ describe("any other statement", () => {
     expect(delivery("CHECK TABLE t")).toBe("memory");
   });
 
+  test("is read whole when a setting or a total frames its rows", () => {
+    const delivery = (sql: string) => statementOf(sql).delivery;
+    expect(
+      delivery("SELECT 1 FORMAT JSONEachRow SETTINGS output_format_json_array_of_rows=1"),
+    ).toBe("file");
+    expect(delivery("SELECT 1 SETTINGS `extremes`=1")).toBe("file");
+    expect(delivery("SELECT a, count() FROM t GROUP BY a WITH TOTALS")).toBe("file");
+    expect(isFramed(headOf("/?output_format_json_array_of_rows=1").settings)).toBe(true);
+    expect(isFramed(headOf("/").settings)).toBe(false);
+  });
+
+  test("is an INSERT only where an INSERT can stand", () => {
+    const delivery = (sql: string) => statementOf(sql, "JSON").delivery;
+    expect(delivery("SELECT 1 AS insert FROM t")).toBe("file");
+    expect(delivery("SELECT 1 insert FROM t")).toBe("file");
+    expect(delivery("WITH 1 AS insert SELECT insert")).toBe("file");
+    expect(delivery("WITH (SELECT 1) AS x INSERT INTO t SELECT x")).toBe("memory");
+  });
+
+  test("may write its format in any case", () => {
+    expect(statementOf("SELECT 1 FORMAT jsoneachrow")).toMatchObject({
+      format: "JSONEachRow",
+      delivery: "stream",
+    });
+    expect(statementOf("SELECT 1", "json").format).toBe("JSON");
+    expect(insertOf("INSERT INTO t FORMAT rowbinary\n").format).toBe("RowBinary");
+  });
+
   test("names a file for its result before its format", () => {
     const into = (sql: string) => resultIntoFile(statementOf(sql), "/it's");
     const clause = "INTO OUTFILE '/it\\'s' COMPRESSION 'none' FORMAT";
@@ -415,7 +467,86 @@ describe("any other statement", () => {
   });
 });
 
+describe("a statement may not", () => {
+  const refusedIn = (sql: string) => refusalOf(planStatement(sql, "TSV", false));
+
+  test("take the tag by which it is killed", () => {
+    for (const name of ["log_comment", "`log_comment`", '"log_comment"', "`log\\x5fcomment`"]) {
+      expect(refusedIn(`SELECT 1 SETTINGS max_threads=1, ${name} = 'a'`)).toContain("log_comment");
+      expect(refusedIn(`SET ${name}='a'`)).toContain("ACCESS_DENIED");
+    }
+    const insert = planInsert("INSERT INTO t SETTINGS log_comment='a' FORMAT TSV\n1", true);
+    expect(refusalOf(insert!)).toContain("log_comment");
+    expect(statementOf("SELECT log_comment FROM system.query_log").reads).toBe(true);
+  });
+
+  test("reach files and programs by names that the engine does not confine", () => {
+    for (const sql of [
+      "SELECT file('/etc/hostname')",
+      "SELECT `file`('/x')",
+      "SELECT * APPLY file FROM t",
+      "SELECT arrayMap(file, ['/x'])",
+      "CREATE FUNCTION f AS x -> file(x)",
+      "CREATE TABLE t (a Int8) ENGINE = EmbeddedRocksDB(0, '/x') PRIMARY KEY a",
+      "CREATE TABLE t (a Int8) ENGINE = Executable('ls', TSV)",
+      "SELECT * FROM format(Values, 'a String', 'x') SETTINGS input_format_values_interpret_expressions=1",
+      "BACKUP TABLE t TO File('/x')",
+      "RESTORE TABLE t FROM File('/x')",
+    ]) {
+      expect(refusedIn(sql)).toContain("ACCESS_DENIED");
+    }
+    expect(refusedIn("SELECT $a$'$a$ INTO OUTFILE $a$/tmp/x$a$")).toContain("OUTFILE");
+    expect(refusedIn("SELECT “'” INTO OUTFILE '/tmp/x'")).toContain("OUTFILE");
+    expect(refusedIn("EXPLAIN INSERT INTO t FROM INFILE '/x'")).toContain("INFILE");
+    expect(statementOf("SELECT t.file, 'file' FROM t").reads).toBe(true);
+    const values = planInsert("INSERT INTO t VALUES (file('/etc/hostname'))", true);
+    expect(refusalOf(values!)).toContain("file");
+    expect(insertOf("INSERT INTO t VALUES ('file')").isScanned).toBe(true);
+    const more = insertOf("INSERT INTO t VALUES (1),", false);
+    expect(sessionSetup(headOf("/"), more, "q1")[0]).toContain(VALUES_ARE_LITERALS);
+  });
+});
+
+describe("without a password", () => {
+  const denied = { code: 497, status: 403 };
+
+  test("only names of this machine are answered", () => {
+    for (const host of ["localhost", "127.0.0.1:8123", "[::1]:1", "127.9.9.9", "a.localhost:1"]) {
+      expect(plan("GET", "/ping", { host }).kind).toBe("ok");
+    }
+    for (const host of [
+      "evil.example",
+      "127.0.0.1.evil.example",
+      "10.0.0.1",
+      "",
+      "localhost@evil",
+    ]) {
+      expect(failureIn(plan("POST", "/?query=SELECT+1", { host }))).toMatchObject(denied);
+    }
+    const withPassword = { name: "a", password: "b" };
+    expect(plan("POST", "/?user=a&password=b", { host: "x" }, withPassword).kind).toBe("query");
+  });
+
+  test("only pages of this machine may ask", () => {
+    for (const origin of ["http://localhost:3000", "https://127.0.0.1"]) {
+      expect(plan("POST", "/", { origin }).kind).toBe("query");
+    }
+    for (const origin of ["https://evil.example", "null", "http://localhost.evil.example"]) {
+      expect(failureIn(plan("POST", "/", { origin }))).toMatchObject(denied);
+      expect(failureIn(plan("OPTIONS", "/", { origin }))).toMatchObject(denied);
+    }
+  });
+});
+
 describe("an engine's error", () => {
+  test("does not name our files", () => {
+    const error = withoutPath(
+      new Error("Code: 27. DB::Exception: bad (in file/uri /d/1.data)"),
+      "/d/1.data",
+    );
+    expect((error as Error).message).not.toContain("/d/");
+  });
+
   test("keeps its text and gets the status of its kind", () => {
     const kinds = [
       ["Code: 62. DB::Exception: Syntax error. (SYNTAX_ERROR)", 62, 400],

@@ -2,12 +2,15 @@
 
 import { DISPLAY_NAME_HEADER, EMBEDDED_DISPLAY_NAME } from "./display-name.ts";
 
-/** On every answer. */
-export function serverHeaders(hasOrigin: boolean): Record<string, string> {
+/**
+ * On every answer.
+ * @param mayShare whether a page of another origin has asked, and may read the answer
+ */
+export function serverHeaders(mayShare: boolean): Record<string, string> {
   return {
     [DISPLAY_NAME_HEADER]: EMBEDDED_DISPLAY_NAME,
     // A server's own configuration adds these to answers that a browser has asked for.
-    ...(hasOrigin ? CORS_HEADERS : {}),
+    ...(mayShare ? CORS_HEADERS : {}),
   };
 }
 

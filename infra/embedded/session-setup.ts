@@ -1,4 +1,5 @@
 /** The statements that make a fresh session the request's own. */
+import { VALUES_ARE_LITERALS } from "./confinement.ts";
 import {
   BUFFERED_RESULT_BYTES_MAX,
   ENGINE_QUERY_BYTES_MAX,
@@ -21,9 +22,6 @@ export function sessionSetup(
   const isStatement = plan.kind === "statement";
   // By default the engine maps the file: then all of an INSERT's data is resident while it runs.
   if (!isStatement) assignments.push("storage_file_read_method = 'pread'");
-  if (isStatement && plan.delivery === "memory" && !head.settings.has("max_result_bytes")) {
-    assignments.push(`max_result_bytes = ${BUFFERED_RESULT_BYTES_MAX}`);
-  }
   if (isStatement && plan.reads && !head.settings.has("max_execution_time")) {
     assignments.push(`max_execution_time = ${READ_SECONDS_MAX_DEFAULT}`);
   }
@@ -32,6 +30,13 @@ export function sessionSetup(
     if (name !== "log_comment" && name !== "readonly")
       assignments.push(`${name} = ${quote(value)}`);
   }
+  // What follows is not for the request to choose.
+  if (isStatement && plan.delivery === "memory") {
+    const own = Number(head.settings.get("max_result_bytes") ?? "0");
+    const bytesMax = own > 0 ? Math.min(own, BUFFERED_RESULT_BYTES_MAX) : BUFFERED_RESULT_BYTES_MAX;
+    assignments.push(`max_result_bytes = ${bytesMax}, result_overflow_mode = 'throw'`);
+  }
+  if (isStatement || !plan.isScanned) assignments.push(VALUES_ARE_LITERALS);
   const setup = [...setParameters(head.parameters), `SET ${assignments.join(", ")}`];
   if (head.database !== "default") setup.push(`USE ${quoteName(head.database)}`);
   const readonly = head.settings.get("readonly") ?? "0";

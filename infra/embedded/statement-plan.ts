@@ -3,8 +3,11 @@
  * plan, and the statements that hand the engine a file to read from or to write to.
  */
 import { scanTokens } from "../clickhouse/sql-scan.ts";
+import type { Token } from "../clickhouse/sql-scan.ts";
+import { noFiles, refuseReach } from "./confinement.ts";
 import { refusal } from "./engine-error.ts";
 import type { QueryFailure } from "./engine-error.ts";
+import { formatName } from "./format-names.ts";
 import { INSERT_HEAD_BYTES_MAX } from "./limits.ts";
 import { quote } from "./quote.ts";
 
@@ -18,6 +21,8 @@ export interface InsertPlan {
   readonly format: string;
   /** Where the data starts, in bytes of URL query and body together. */
   readonly dataOffset: number;
+  /** Its data holds no expression that might reach a file: they were looked at, or hold none at all. */
+  readonly isScanned: boolean;
 }
 export interface StatementPlan {
   readonly kind: "statement";
@@ -46,9 +51,11 @@ const STREAMED_FORMATS = new Set([
   "TSV",
   "TabSeparatedRaw",
   "TSVRaw",
+  "Raw",
   "CSV",
   "JSONEachRow",
   "JSONLines",
+  "JSONL",
   "NDJSON",
   "JSONStringsEachRow",
   "JSONCompactEachRow",
@@ -57,6 +64,16 @@ const STREAMED_FORMATS = new Set([
   "LineAsString",
   "TSKV",
 ]);
+
+/** Settings that put something before, between or after the rows of formats that have nothing there. */
+const FRAMING_SETTINGS = ["output_format_json_array_of_rows", "extremes"];
+/** The same in a statement; WITH TOTALS ends it with a row of its own. */
+const FRAMING_WORDS = new Set([...FRAMING_SETTINGS.map((name) => name.toUpperCase()), "TOTALS"]);
+
+/** Whether a request's settings frame its rows: then they are delivered whole. */
+export function isFramed(settings: ReadonlyMap<string, string>): boolean {
+  return FRAMING_SETTINGS.some((name) => settings.has(name));
+}
 
 /** Queries for rows begin with these (but for WITH … INSERT). */
 const SELECTING_WORDS = new Set(["SELECT", "WITH", "FROM"]);
@@ -75,12 +92,14 @@ const SHOWING_WORDS = new Set(["SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN"])
 export function planInsert(head: string, headIsAll: boolean): BodyPlan | null {
   const tokens = scanTokens(head);
   const first = tokens.next();
-  if (first.done || first.value.text !== "INSERT") return null;
+  if (first.done || first.value.kind !== "word" || first.value.text !== "INSERT") return null;
+  const seen = [first.value];
   const start = first.value.start;
   let settingsStart: number | null = null;
   let wordBefore = "INSERT";
   for (const token of tokens) {
     if (!token.closed) break;
+    seen.push(token);
     if (token.kind === "semicolon") return null;
     if (token.depth > 0 || token.kind !== "word") {
       wordBefore = "";
@@ -106,14 +125,20 @@ export function planInsert(head: string, headIsAll: boolean): BodyPlan | null {
     if (end === head.length && !headIsAll) break;
     // Blanks and one line end stand between the statement and its data; RowBinary begins right after.
     const gap = /^[ \t\f]*(?:\r?\n)?/.exec(head.slice(end))!;
+    const format = formatName(name?.[1] ?? "Values");
+    const isScanned = format !== "Values" || headIsAll;
+    const dataTokens = format === "Values" && headIsAll ? scanTokens(head, end) : [];
+    const failure = refuseReach(head, [...seen, ...dataTokens]);
+    if (failure !== null) return { kind: "refused", failure };
     const text = (from: number, to: number) =>
       Buffer.from(head.slice(from, to), "latin1").toString("utf8").trim();
     return {
       kind: "insert",
       target: text(start, settingsStart ?? token.start),
       settings: settingsStart === null ? "" : text(settingsStart, token.start),
-      format: name?.[1] ?? "Values",
+      format,
       dataOffset: end + gap[0].length,
+      isScanned,
     };
   }
   if (headIsAll) return null;
@@ -123,7 +148,10 @@ export function planInsert(head: string, headIsAll: boolean): BodyPlan | null {
 
 /** The statement that reads an INSERT's data from a file. `COMPRESSION 'none'`: else the name decides. */
 export function insertFromFile(plan: InsertPlan, path: string): string {
-  return `${plan.target} FROM INFILE ${quote(path)} COMPRESSION 'none' ${plan.settings} FORMAT ${plan.format}`;
+  // On lines of their own: each part may end with a comment.
+  return `${plan.target}
+FROM INFILE ${quote(path)} COMPRESSION 'none'${plan.settings === "" ? "" : ` ${plan.settings}`}
+FORMAT ${plan.format}`;
 }
 
 /** Plans any other statement from its whole text. */
@@ -144,15 +172,14 @@ export function planStatement(sql: string, defaultFormat: string, waitsForEnd: b
     const why = "Syntax error: a string, a quoted name or a comment is not closed";
     return { kind: "refused", failure: refusal(62, "SYNTAX_ERROR", 400, why) };
   }
+  const failure = refuseReach(sql, own);
+  if (failure !== null) return { kind: "refused", failure };
   let format = defaultFormat;
   let formatStart = last.end;
   let afterFormat = "";
   for (const [index, token] of own.entries()) {
     const after = own[index + 1];
     if (token.kind !== "word" || after?.kind !== "word") continue;
-    if (token.text === "INTO" && after.text === "OUTFILE") {
-      return { kind: "refused", failure: noFiles("INTO OUTFILE") };
-    }
     const follows = own[index + 2];
     const endsThere = follows === undefined || follows.text === "SETTINGS";
     if (token.text === "FORMAT" && token.depth === 0 && endsThere) {
@@ -165,11 +192,14 @@ export function planStatement(sql: string, defaultFormat: string, waitsForEnd: b
     const why = `Unknown format ${format}`;
     return { kind: "refused", failure: refusal(73, "UNKNOWN_FORMAT", 404, why) };
   }
-  const first = own.find((token) => token.text !== "(")?.text ?? "";
-  const inserts = own.some((token) => token.text === "INSERT" && token.depth === 0);
+  format = formatName(format);
+  const start = own.find((token) => token.text !== "(");
+  const first = start?.kind === "word" ? start.text : "";
+  const inserts = first === "WITH" && insertsAfterWith(own);
   const selects = SELECTING_WORDS.has(first) && !inserts;
   const reads = selects || SHOWING_WORDS.has(first);
-  const streams = !waitsForEnd && STREAMED_FORMATS.has(format);
+  const framed = own.some((token) => FRAMING_WORDS.has(token.text.toUpperCase()));
+  const streams = !waitsForEnd && !framed && STREAMED_FORMATS.has(format);
   const delivery = !selects ? "memory" : streams ? "stream" : "file";
   return { kind: "statement", sql, format, reads, delivery, formatStart, afterFormat };
 }
@@ -182,6 +212,12 @@ export function resultIntoFile(plan: StatementPlan, path: string): string {
 INTO OUTFILE ${quote(path)} COMPRESSION 'none' FORMAT ${format}${afterFormat}`;
 }
 
-function noFiles(clause: string): QueryFailure {
-  return refusal(48, "NOT_IMPLEMENTED", 501, `${clause} names a file of the server`);
+/** WITH … INSERT INTO: what comes first outside of brackets that is no alias, an INSERT INTO or a SELECT. */
+function insertsAfterWith(tokens: readonly Token[]): boolean {
+  for (const [index, token] of tokens.entries()) {
+    if (token.depth > 0 || token.kind !== "word" || tokens[index - 1]?.text === "AS") continue;
+    if (token.text === "SELECT" || token.text === "FROM") return false;
+    if (token.text === "INSERT" && tokens[index + 1]?.text === "INTO") return true;
+  }
+  return false;
 }
