@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import type { IngestAnswer } from "../../wire/ingest.ts";
 import { shardOf } from "../../wire/routing.ts";
 import type { Env } from "../config.ts";
+import { REJECTED_JOURNAL_BYTES_MAX } from "../limits.ts";
 import type { ClickShard } from "./shard.ts";
 
 let unique = 0;
@@ -88,6 +89,54 @@ describe("fates", () => {
     });
     expect(kept).toContain("too_old");
     expect(kept).toContain(old!.click_id);
+  });
+});
+
+describe("a journal of rejected clicks that is full", () => {
+  const kept = (clickId: string) =>
+    runInDurableObject(stubOf(clickId), (_, state) =>
+      state.storage.sql
+        .exec<{ rows: ArrayBuffer }>("SELECT rows FROM journal_rejected ORDER BY number")
+        .toArray()
+        .map((row) => new TextDecoder("latin1").decode(row.rows)),
+    );
+
+  test("leaves clicks that could be applied again with their sender, counts the others, and takes good ones", async () => {
+    const [good, another, old] = clicks(3);
+    await answer({ clicks: [good] });
+    const stub = stubOf(good!.click_id);
+    await runInDurableObject(stub, async (_, state) => {
+      state.storage.sql.exec(
+        "INSERT INTO journal_rejected VALUES (1000, 0, 0, ?, x'', NULL)",
+        REJECTED_JOURNAL_BYTES_MAX,
+      );
+      await state.storage.sync();
+    });
+    // Its next life reads how full it is.
+    await expect(
+      runInDurableObject(stub, (_, state) => state.abort("the test says so")),
+    ).rejects.toThrow(/the test says so/);
+    const sentAt = Date.now();
+    const { results } = await answer({
+      sent_at: sentAt,
+      clicks: [
+        another,
+        { ...old, timestamp: sentAt - 2 * 86_400_000 },
+        { ...old, click_id: `${old!.click_id}x`, ad_id: "" },
+      ],
+    });
+    expect(results.map(({ status, code }) => [status, code])).toEqual([
+      ["accepted", undefined],
+      ["unavailable", undefined],
+      ["rejected", "empty"],
+    ]);
+    const rows = await kept(good!.click_id);
+    expect(rows.join("")).not.toContain("too_old");
+    expect(rows.at(-1)).toContain("empty");
+    expect(rows.at(-1)).not.toContain(old!.click_id);
+    await runInDurableObject(stubOf(good!.click_id), (_, state) => {
+      state.storage.sql.exec("DELETE FROM journal_rejected WHERE number = 1000");
+    });
   });
 });
 
