@@ -1,8 +1,9 @@
 /** Both kernels against their contract, and what only the one in WebAssembly has: memory. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { adKey, blockOf, closeRequest, kernelContract } from "./kernel-contract.ts";
-import type { TestRow } from "./kernel-contract.ts";
+import { kernelContract } from "./kernel-contract.ts";
+import { adKey, blockOf, closeRequest } from "./kernel-rows.ts";
+import type { TestRow } from "./kernel-rows.ts";
 import type { IngestOutcome, Kernel } from "./kernel.ts";
 import { keyHash } from "./key-hash.ts";
 import { kernelConstants, OUT_OF_MEMORY_REASON } from "./layout.ts";
@@ -80,6 +81,19 @@ describe("wasm kernel: memory", () => {
       const again = freshRows(0, 0, 3_000);
       expect(kernel.ingest(blockOf(again), again.length)).toEqual({ ok: true, clicks: 3_000 });
     }
+  });
+
+  test("a kernel whose windows are all closed takes what a new one takes", () => {
+    // 54 windows of a row fill the memory with small pieces; the block wants two large ones.
+    const limitBytes = 22 * 65_536;
+    const kernel = createWasmKernel(module, limitBytes);
+    const small = freshRows(0, 0, 54).map((row, i) => ({ ...row, window: i }));
+    const large = freshRows(0, 0, 300);
+    expect(createWasmKernel(module, limitBytes).ingest(blockOf(large), 300).ok).toBe(true);
+    expect(kernel.ingest(blockOf(small), small.length).ok).toBe(true);
+    expect(kernel.ingest(blockOf(large), 300)).toMatchObject({ reason: OUT_OF_MEMORY_REASON });
+    kernel.close(closeRequest());
+    expect(kernel.ingest(blockOf(large), 300)).toEqual({ ok: true, clicks: 300 });
   });
 
   test("a limit below the kernel's own areas is refused at once", () => {

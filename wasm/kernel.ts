@@ -14,7 +14,7 @@ export { OUT_OF_MEMORY_REASON } from "./layout.ts";
 /**
  * A block is ingested whole or not at all; `offset` is where in the rows the value begins that is at
  * fault. One reason is not the block's fault: OUT_OF_MEMORY_REASON (wasm/layout.ts), with offset 0;
- * the same block fits after windows were closed.
+ * after all windows were closed, it fits if it fits a new kernel.
  */
 export type IngestOutcome =
   | { readonly ok: true; readonly clicks: number }

@@ -57,7 +57,7 @@ export function faultOf(code: number): Fault {
   return fault;
 }
 
-/** The reason of an outcome that is no fault of the block's: the same block fits after windows closed. */
+/** The reason of an outcome that is no fault of the block's: an empty kernel may have room for it. */
 export const OUT_OF_MEMORY_REASON = faultReason("out_of_memory");
 
 const CONSTANTS: Readonly<Record<string, number>> = {

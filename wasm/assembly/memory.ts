@@ -6,7 +6,8 @@
  *                  blocks        tables, arena chunks, window records, sort area
  *
  * A block that is given back is reused for the next one of its size: memory is bounded by the sum of
- * each size's peak, however often windows open and close. Blocks are neither split nor merged.
+ * each size's peak, however often windows open and close. Blocks are neither split nor merged; a kernel
+ * without windows forgets them all, or it could hold memory in sizes that no later block wants.
  * `memory.grow` happens here only; a refusal is an ordinary answer (0), never a trap.
  */
 import { BLOCK_BODY_BYTES_MAX, BLOCK_ROWS_MAX } from "./constants.generated";
@@ -25,7 +26,10 @@ export let transfer: usize = 0;
 export let rowIndex: usize = 0;
 
 /** The first free block of each size, 0 for none; a free block holds the next one's address. */
-const freeLists: usize = memory.data(32 * 4);
+const freeLists: usize = memory.data(128);
+const FREE_LISTS_BYTES: u32 = 128;
+/** Where blocks begin, behind the static areas. */
+let blocks: usize = 0;
 /** Bytes from here on have never been handed out. */
 let untouched: usize = 0;
 let pagesMax: u32 = 0;
@@ -35,7 +39,8 @@ export function initializeMemory(memoryPagesMax: u32): bool {
   pagesMax = memoryPagesMax;
   transfer = (__heap_base + 63) & ~63;
   rowIndex = transfer + ((BLOCK_BODY_BYTES_MAX + SLACK_BYTES + 63) & ~63);
-  untouched = rowIndex + ((BLOCK_ROWS_MAX * ROW_INDEX_ENTRY_BYTES + 63) & ~63);
+  blocks = rowIndex + ((BLOCK_ROWS_MAX * ROW_INDEX_ENTRY_BYTES + 63) & ~63);
+  untouched = blocks;
   return hasRoom(0);
 }
 
@@ -77,4 +82,10 @@ export function give(block: usize, log2: u32): void {
   const list = freeLists + (log2 << 2);
   store<u32>(block, load<u32>(list));
   store<u32>(list, block as u32);
+}
+
+/** Takes every block back at once; whoever held one has let go of it. */
+export function takeAllBack(): void {
+  memory.fill(freeLists, 0, FREE_LISTS_BYTES);
+  untouched = blocks;
 }

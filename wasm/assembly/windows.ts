@@ -21,7 +21,7 @@
  * rows that arrive in canonical order (a restored snapshot) spread over a growing table.
  */
 import { PARTIAL_KEY_BYTES_MAX } from "./constants.generated";
-import { blockLog2, give, SLACK_BYTES, take } from "./memory";
+import { blockLog2, give, SLACK_BYTES, take, takeAllBack } from "./memory";
 
 export const WINDOW_TABLE: usize = 4;
 export const WINDOW_MASK: usize = 8;
@@ -136,6 +136,16 @@ export function dropFirstWindows(count: u32): void {
     windowCount * DIRECTORY_ENTRY_BYTES,
   );
   lastWindow = 0;
+  if (windowCount == 0) startAnew();
+}
+
+/** Without windows nothing is held: the next block finds the memory of a new kernel. */
+function startAnew(): void {
+  directory = 0;
+  directoryLog2 = 0;
+  sortArea = 0;
+  sortAreaLog2 = 0;
+  takeAllBack();
 }
 
 /** Notes that the block at hand may add a key of `keyBytes` to `window`. */
@@ -172,6 +182,7 @@ export function settleTouched(): void {
     window = next;
   }
   firstTouched = 0;
+  if (windowCount == 0) startAnew();
 }
 
 function closeEmpty(window: usize): void {
