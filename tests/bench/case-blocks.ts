@@ -1,5 +1,5 @@
 /** Reads a case from disk: views of one buffer, block by block. */
-import { readFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import type { CaseFiles } from "./cases.ts";
 
 export interface PartialBlock {
@@ -11,9 +11,12 @@ export interface PartialBlock {
 export const SLACK_BYTES = 8;
 
 export function readCase(files: CaseFiles): PartialBlock[] {
-  const file = readFileSync(files.rowsFile);
-  const bytes = new Uint8Array(file.length + SLACK_BYTES);
-  bytes.set(file);
+  const file = openSync(files.rowsFile, "r");
+  const { size } = fstatSync(file);
+  const bytes = new Uint8Array(size + SLACK_BYTES);
+  const readBytes = readSync(file, bytes, 0, size, 0);
+  closeSync(file);
+  if (readBytes !== size) throw new Error(`${readBytes} bytes of ${size} were read`);
   const index = readFileSync(files.indexFile);
   const blocks: PartialBlock[] = [];
   let at = 0;
@@ -22,6 +25,6 @@ export function readCase(files: CaseFiles): PartialBlock[] {
     blocks.push({ body: bytes.subarray(at, end), rows: index.readUInt32LE(i + 4) });
     at = end;
   }
-  if (at !== file.length) throw new Error("the index does not fit the rows");
+  if (at !== size) throw new Error("the index does not fit the rows");
   return blocks;
 }

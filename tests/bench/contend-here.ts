@@ -18,6 +18,8 @@ import { TallyMaker } from "./tally.ts";
 import { createTypedGroupBy } from "./typed-group-by.ts";
 import { createWasmGroupBy, tellChunks } from "./wasm-group-by.ts";
 
+/** Of the kernel's tables: no key takes less. */
+const ENTRY_BYTES = 16;
 /** Compilers work in the background; when they have ended, nothing says. */
 const SETTLE_MS = 200;
 
@@ -45,24 +47,34 @@ async function contendWith(create: () => GroupBy): Promise<RoundOutcome> {
 }
 
 async function contendWithKernel(module: WebAssembly.Module): Promise<RoundOutcome> {
-  // Linear memory is what a process like this one has outside its heap; its size is exact.
-  const bytesBefore = process.memoryUsage().external;
+  await settle();
+  const bytesBefore = linearMemoryBytes();
   const groupBy = createWasmGroupBy(module);
   const first = clocked(() => addAll(groupBy));
+  // Before chunks come and go: what the collector has freed is taken off the process's figures later.
+  const memoryBytes = linearMemoryBytes() - bytesBefore;
   groupBy.close();
   await settle();
   const second = clocked(() => addAll(groupBy));
-  const memoryBytes = process.memoryUsage().external - bytesBefore;
   const closing = clocked(() => groupBy.close());
   const tally = new TallyMaker();
   tellChunks(closing.result, tally);
+  const told = tally.finish();
+  if (memoryBytes < told.keys * ENTRY_BYTES)
+    throw new Error(`${memoryBytes} bytes cannot be right`);
   return {
     firstSeconds: first.seconds,
     seconds: second.seconds,
-    tally: tally.finish(),
+    tally: told,
     closeSeconds: closing.seconds,
     memoryBytes,
   };
+}
+
+/** What is outside the heap and no ArrayBuffer of ours: linear memories, and a few MB that do not change. */
+function linearMemoryBytes(): number {
+  const { external, arrayBuffers } = process.memoryUsage();
+  return external - arrayBuffers;
 }
 
 function addAll(groupBy: GroupBy): void {
