@@ -18,7 +18,7 @@ export default defineConfig({
             "wasm/**/*.test.ts",
             "aggregator/**/*.test.ts",
             "infra/**/*.test.ts",
-            "tests/{imports,gate,model,traffic,helpers,fuzz,docs}/**/*.test.ts",
+            "tests/{imports,gate,model,traffic,helpers,fuzz,docs,bench}/**/*.test.ts",
           ],
           testTimeout: UNIT_TEST_MS_MAX,
           hookTimeout: UNIT_HOOK_MS_MAX,

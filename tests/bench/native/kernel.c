@@ -1,0 +1,417 @@
+/*
+ * The kernel's algorithm in C, for comparison (npm run bench:kernel): same layout, same three passes,
+ * same hash, same growth as wasm/assembly/, but with prefetch instructions instead of early loads, and
+ * without the copy into linear memory. wasm/assembly/ says why things are as they are.
+ *
+ *     kernel ROWS.bin ROWS.index        prints {"firstSeconds", "seconds", "keys", "clicks", "checksum"}
+ *
+ * Only the ingestion is on the clock: the rows are in memory before, and the tally comes after. It is done
+ * twice, the second time in memory that the first has given back (tests/bench/contend-here.ts says why).
+ */
+#define _GNU_SOURCE
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the rows are little-endian"
+#endif
+
+typedef uint8_t u8;
+typedef uint32_t u32;
+typedef uint64_t u64;
+
+enum { AD_ID_MAX = 64, COUNTRY_MAX = 2, DEVICE_MAX = 16, INVALID_REASON_MAX = 32 };
+enum { KEY_MAX = 4 + AD_ID_MAX + COUNTRY_MAX + DEVICE_MAX + INVALID_REASON_MAX };
+enum { BLOCK_BYTES_MAX = 512 * 1024 - 256, BLOCK_ROWS_MAX = BLOCK_BYTES_MAX / 12 };
+enum { BATCH_ROWS = 32, SLACK = 8 };
+enum { TABLE_LOG2_MIN = 10, CHUNK_LOG2_MIN = 10, CHUNK_LOG2_MAX = 16, CHUNK_HEAD = 8 };
+enum { WINDOWS_MAX = 64 };
+
+static inline u32 load32(const void *p) { u32 x; memcpy(&x, p, 4); return x; }
+static inline u64 load64(const void *p) { u64 x; memcpy(&x, p, 8); return x; }
+static inline void store64(void *p, u64 x) { memcpy(p, &x, 8); }
+
+static void fail(const char *why) {
+  fprintf(stderr, "%s\n", why);
+  exit(1);
+}
+
+/* ---- memory: one area, referred to by 32-bit offsets; blocks of powers of two, reused by size ---- */
+
+static u8 *area;
+static u64 untouched = 64;
+static u32 freeLists[33];
+#define AREA_BYTES ((u64)1 << 32)
+
+static void openArea(void) {
+  area = mmap(NULL, AREA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (area == MAP_FAILED) fail("no address space for the area");
+}
+
+static u32 take(u32 log2) {
+  u32 block = freeLists[log2];
+  if (block != 0) {
+    freeLists[log2] = load32(area + block);
+    return block;
+  }
+  if (untouched + ((u64)1 << log2) + SLACK > AREA_BYTES) fail("out of memory");
+  block = (u32)untouched;
+  untouched += (u64)1 << log2;
+  return block;
+}
+
+static void give(u32 block, u32 log2) {
+  memcpy(area + block, &freeLists[log2], 4);
+  freeLists[log2] = block;
+}
+
+/* ---- keys: fasthash64 (Zilong Tan, MIT), compared and copied 8 bytes at a time ---- */
+
+static inline u64 mix(u64 h) {
+  h ^= h >> 23;
+  h *= 0x2127599bf4325c37u;
+  return h ^ (h >> 47);
+}
+
+static inline u64 keyHash(const u8 *key, u32 bytes) {
+  const u64 m = 0x880355f21e6d1965u;
+  u64 h = bytes * m;
+  const u8 *end = key + (bytes & ~7u);
+  for (; key < end; key += 8) h = (h ^ mix(load64(key))) * m;
+  u32 rest = bytes & 7;
+  if (rest != 0) h = (h ^ mix(load64(key) & (((u64)1 << (rest * 8)) - 1))) * m;
+  return mix(h);
+}
+
+static inline bool sameKey(const u8 *a, const u8 *b, u32 bytes) {
+  const u8 *end = a + (bytes & ~7u);
+  for (; a < end; a += 8, b += 8) {
+    if (load64(a) != load64(b)) return false;
+  }
+  u32 rest = bytes & 7;
+  return rest == 0 || (load64(a) ^ load64(b)) << (64 - rest * 8) == 0;
+}
+
+static inline void copyKey(u8 *to, const u8 *from, u32 bytes) {
+  const u8 *end = from + bytes;
+  for (; from < end; from += 8, to += 8) store64(to, load64(from));
+}
+
+/* ---- windows: a table and an arena each ---- */
+
+typedef struct {
+  u32 hash;
+  u32 key; /* offset in the area; 0: empty */
+  u64 clicks;
+} Entry;
+
+typedef struct {
+  u32 start;
+  u32 log2; /* of the table's bytes; 0: no table */
+  u32 table;
+  u32 mask;
+  u32 rows;
+  u64 clicks;
+  u32 arenaAt, arenaEnd, chunkFirst, chunk, spareBytes;
+  u32 pendingRows, pendingKeyBytes;
+} Window;
+
+static Window windows[WINDOWS_MAX];
+static u32 windowCount = 0;
+static Window *lastWindow = NULL;
+
+static Window *windowFor(u32 start) {
+  if (lastWindow != NULL && lastWindow->start == start) return lastWindow;
+  for (u32 i = 0; i < windowCount; i++) {
+    if (windows[i].start == start) return lastWindow = &windows[i];
+  }
+  if (windowCount == WINDOWS_MAX) fail("too many windows");
+  lastWindow = &windows[windowCount++];
+  lastWindow->start = start;
+  return lastWindow;
+}
+
+static inline Entry *entryAt(const Window *window, u32 offset) {
+  return (Entry *)(area + window->table + offset);
+}
+
+/* At most 5/8 full, as if every announced row were a new key. */
+static void reserveTable(Window *window) {
+  u64 rows = (u64)window->rows + window->pendingRows;
+  u32 log2 = window->log2 == 0 ? TABLE_LOG2_MIN : window->log2;
+  while (rows * 8 > ((u64)1 << (log2 - 4)) * 5) log2++;
+  if (log2 > 31) fail("a table of 4 GiB");
+  if (log2 == window->log2) return;
+  u32 table = take(log2);
+  u32 bytes = 1u << log2;
+  memset(area + table, 0, bytes);
+  u32 mask = bytes - sizeof(Entry);
+  if (window->log2 != 0) {
+    const Entry *old = (const Entry *)(area + window->table);
+    const Entry *end = old + ((1u << window->log2) / sizeof(Entry));
+    for (; old < end; old++) {
+      if (old->key == 0) continue;
+      u32 offset = (old->hash << 4) & mask;
+      while (((Entry *)(area + table + offset))->key != 0) offset = (offset + sizeof(Entry)) & mask;
+      *(Entry *)(area + table + offset) = *old;
+    }
+    give(window->table, window->log2);
+  }
+  window->table = table;
+  window->mask = mask;
+  window->log2 = log2;
+}
+
+static u32 surelyFits(u32 room) { return room > KEY_MAX ? room - KEY_MAX : 0; }
+static u32 chunkRoom(u32 log2) { return (1u << log2) - CHUNK_HEAD - SLACK; }
+
+static void enterChunk(Window *window, u32 chunk) {
+  window->chunk = chunk;
+  window->arenaAt = chunk + CHUNK_HEAD;
+  window->arenaEnd = window->arenaAt + chunkRoom(load32(area + chunk + 4));
+}
+
+/* Appends chunks (next, log2, keys) until the announced keys surely fit. */
+static void reserveArena(Window *window) {
+  u32 sure = surelyFits(window->arenaEnd - window->arenaAt) + window->spareBytes;
+  u32 last = window->chunk;
+  while (last != 0 && load32(area + last) != 0) last = load32(area + last);
+  while (sure < window->pendingKeyBytes) {
+    u32 log2 = CHUNK_LOG2_MIN;
+    if (last != 0) {
+      log2 = load32(area + last + 4) + 1;
+      if (log2 > CHUNK_LOG2_MAX) log2 = CHUNK_LOG2_MAX;
+    }
+    u32 chunk = take(log2);
+    store64(area + chunk, (u64)log2 << 32);
+    if (last == 0) {
+      window->chunkFirst = chunk;
+      enterChunk(window, chunk);
+    } else {
+      memcpy(area + last, &chunk, 4);
+      window->spareBytes += surelyFits(chunkRoom(log2));
+    }
+    sure += surelyFits(chunkRoom(log2));
+    last = chunk;
+  }
+}
+
+static u32 arenaRoom(Window *window, u32 bytes) {
+  if (window->arenaAt + bytes > window->arenaEnd) {
+    u32 next = load32(area + window->chunk);
+    if (next == 0) fail("the arena was not reserved");
+    window->spareBytes -= surelyFits(chunkRoom(load32(area + next + 4)));
+    enterChunk(window, next);
+  }
+  u32 at = window->arenaAt;
+  window->arenaAt += bytes;
+  return at;
+}
+
+static void giveWindows(void) {
+  for (u32 i = 0; i < windowCount; i++) {
+    give(windows[i].table, windows[i].log2);
+    u32 chunk = windows[i].chunkFirst;
+    while (chunk != 0) {
+      u32 next = load32(area + chunk);
+      give(chunk, load32(area + chunk + 4));
+      chunk = next;
+    }
+  }
+  memset(windows, 0, sizeof(windows));
+  windowCount = 0;
+  lastWindow = NULL;
+}
+
+/* ---- ingestion ---- */
+
+typedef struct {
+  const u8 *key;
+  u32 keyBytes;
+  Window *window;
+} Row;
+
+static Row rowIndex[BLOCK_ROWS_MAX];
+
+static const u8 *checkString(const u8 *at, const u8 *end, u32 bytesMax) {
+  if (at >= end || *at > bytesMax || at + 1 + *at > end) fail("a row is cut off or too long");
+  return at + 1 + *at;
+}
+
+static void check(const u8 *at, u32 bytes, u32 rows) {
+  const u8 *end = at + bytes;
+  if (rows > BLOCK_ROWS_MAX) fail("too many rows in a block");
+  for (u32 row = 0; row < rows; row++) {
+    if (at + 4 > end) fail("a row is cut off");
+    const u8 *key = at + 4;
+    at = checkString(key, end, AD_ID_MAX);
+    at = checkString(at, end, COUNTRY_MAX);
+    at = checkString(at, end, DEVICE_MAX);
+    at = checkString(at, end, INVALID_REASON_MAX);
+    if (at + 4 > end) fail("a row is cut off");
+    if (load32(at) == 0) fail("a row without clicks");
+    rowIndex[row].key = key;
+    rowIndex[row].keyBytes = (u32)(at - key);
+    at += 4;
+  }
+  if (at != end) fail("bytes are left over");
+}
+
+static void assign(u32 rows) {
+  for (u32 row = 0; row < rows; row++) {
+    Window *window = windowFor(load32(rowIndex[row].key - 4));
+    rowIndex[row].window = window;
+    window->pendingRows++;
+    window->pendingKeyBytes += rowIndex[row].keyBytes;
+  }
+  for (u32 i = 0; i < windowCount; i++) {
+    if (windows[i].pendingRows == 0) continue;
+    reserveTable(&windows[i]);
+    reserveArena(&windows[i]);
+    windows[i].pendingRows = 0;
+    windows[i].pendingKeyBytes = 0;
+  }
+}
+
+static void count(const Row *row, u32 rows) {
+  u32 hashes[BATCH_ROWS];
+  u32 offsets[BATCH_ROWS];
+  for (u32 i = 0; i < rows; i++) {
+    hashes[i] = (u32)keyHash(row[i].key, row[i].keyBytes);
+    offsets[i] = (hashes[i] << 4) & row[i].window->mask;
+    __builtin_prefetch(entryAt(row[i].window, offsets[i]), 1);
+  }
+  for (u32 i = 0; i < rows; i++) {
+    const Entry *entry = entryAt(row[i].window, offsets[i]);
+    if (entry->hash == hashes[i]) __builtin_prefetch(area + entry->key, 0);
+  }
+  for (u32 i = 0; i < rows; i++) {
+    const u8 *key = row[i].key;
+    u32 keyBytes = row[i].keyBytes;
+    Window *window = row[i].window;
+    u64 clicks = load32(key + keyBytes);
+    u32 offset = offsets[i];
+    while (true) {
+      Entry *entry = entryAt(window, offset);
+      if (entry->key == 0) {
+        entry->key = arenaRoom(window, keyBytes);
+        entry->hash = hashes[i];
+        entry->clicks = clicks;
+        copyKey(area + entry->key, key, keyBytes);
+        window->rows++;
+        break;
+      }
+      if (entry->hash == hashes[i] && sameKey(key, area + entry->key, keyBytes)) {
+        entry->clicks += clicks;
+        break;
+      }
+      offset = (offset + sizeof(Entry)) & window->mask;
+    }
+    window->clicks += clicks;
+  }
+}
+
+static void ingest(const u8 *body, u32 bytes, u32 rows) {
+  check(body, bytes, rows);
+  assign(rows);
+  for (u32 first = 0; first < rows; first += BATCH_ROWS) {
+    u32 left = rows - first;
+    count(rowIndex + first, left < BATCH_ROWS ? left : BATCH_ROWS);
+  }
+}
+
+/* ---- the tally of tests/bench/tally.ts ---- */
+
+static u32 crcTable[256];
+
+static void makeCrcTable(void) {
+  for (u32 i = 0; i < 256; i++) {
+    u32 crc = i;
+    for (int bit = 0; bit < 8; bit++) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0xedb88320u : 0);
+    crcTable[i] = crc;
+  }
+}
+
+static u32 crc32(const u8 *bytes, size_t length) {
+  u32 crc = 0xffffffffu;
+  for (size_t i = 0; i < length; i++) crc = crcTable[(crc ^ bytes[i]) & 255] ^ (crc >> 8);
+  return ~crc;
+}
+
+static void printTally(double firstSeconds, double seconds) {
+  u64 keys = 0, clicks = 0, checksum = 0;
+  makeCrcTable();
+  for (u32 i = 0; i < windowCount; i++) {
+    const Window *window = &windows[i];
+    for (u64 offset = 0; offset <= window->mask; offset += sizeof(Entry)) {
+      const Entry *entry = entryAt(window, (u32)offset);
+      if (entry->key == 0) continue;
+      u8 line[KEY_MAX + 64];
+      size_t length = 0;
+      const u8 *at = area + entry->key;
+      for (int field = 0; field < 4; field++) {
+        memcpy(line + length, at + 1, *at);
+        length += *at;
+        line[length++] = '\n';
+        at += 1 + *at;
+      }
+      length += (size_t)sprintf((char *)line + length, "%" PRIu32 "\n%" PRIu64, window->start, entry->clicks);
+      keys++;
+      clicks += entry->clicks;
+      checksum += crc32(line, length);
+    }
+  }
+  printf("{\"firstSeconds\":%.9f,\"seconds\":%.9f,\"keys\":%" PRIu64 ",\"clicks\":%" PRIu64 ",\"checksum\":\"%" PRIu64 "\"}\n",
+         firstSeconds, seconds, keys, clicks, checksum);
+}
+
+/* ---- the command ---- */
+
+static u8 *readWhole(const char *path, size_t *length) {
+  FILE *file = fopen(path, "rb");
+  if (file == NULL) fail("cannot open the case");
+  fseek(file, 0, SEEK_END);
+  *length = (size_t)ftell(file);
+  rewind(file);
+  u8 *bytes = calloc(*length + SLACK, 1);
+  if (bytes == NULL || fread(bytes, 1, *length, file) != *length) fail("cannot read the case");
+  fclose(file);
+  return bytes;
+}
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static double ingestAll(const u8 *rows, size_t bytes, const u8 *index, size_t indexBytes) {
+  double start = now();
+  const u8 *at = rows;
+  for (size_t i = 0; i < indexBytes; i += 8) {
+    u32 blockBytes = load32(index + i);
+    ingest(at, blockBytes, load32(index + i + 4));
+    at += blockBytes;
+  }
+  if (at != rows + bytes) fail("the index does not fit the rows");
+  return now() - start;
+}
+
+int main(int argc, char **argv) {
+  if (argc != 3) fail("usage: kernel ROWS.bin ROWS.index");
+  size_t bytes, indexBytes;
+  u8 *rows = readWhole(argv[1], &bytes);
+  u8 *index = readWhole(argv[2], &indexBytes);
+  openArea();
+  double firstSeconds = ingestAll(rows, bytes, index, indexBytes);
+  giveWindows();
+  double seconds = ingestAll(rows, bytes, index, indexBytes);
+  printTally(firstSeconds, seconds);
+  return 0;
+}
