@@ -1,13 +1,11 @@
 /** Large data must not pass through the memory of the process; what the engine needs is its own. */
-import { execFile } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
 import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { promisify } from "node:util";
 import { createClient } from "@clickhouse/client";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startEmbeddedClickHouse } from "../../tests/helpers/embedded-clickhouse.ts";
 import type { EmbeddedClickHouse } from "../../tests/helpers/embedded-clickhouse.ts";
+import { residentBytes } from "../../tests/helpers/resident-bytes.ts";
 
 const MEGABYTE = 1_000_000;
 /** What the process would grow by if its memory held the data. */
@@ -23,25 +21,19 @@ beforeAll(async () => {
 });
 afterAll(() => clickhouse?.stop());
 
-/** From Linux itself where there is one: `ps` is missing in small images. */
-async function residentBytes(): Promise<number> {
-  const statusFile = `/proc/${clickhouse.pid}/status`;
-  const kibibytes = existsSync(statusFile)
-    ? /^VmRSS:\s+(\d+)/m.exec(readFileSync(statusFile, "utf8"))![1]
-    : (await promisify(execFile)("ps", ["-o", "rss=", "-p", String(clickhouse.pid)])).stdout;
-  await sleep(5);
-  return Number(kibibytes) * 1024;
-}
-
 /** By how much the process has grown at most, looked at again and again while `transfer` runs. */
 async function growthOf(transfer: (byteCount: number) => Promise<void>): Promise<number> {
   await transfer(WARM_UP_BYTES);
-  const before = await residentBytes();
+  const before = await residentBytes(clickhouse.pid);
   let most = before;
   const ended = new AbortController();
   const watching = (async () => {
-    // oxlint-disable-next-line no-await-in-loop
-    while (!ended.signal.aborted) most = Math.max(most, await residentBytes());
+    while (!ended.signal.aborted) {
+      // oxlint-disable-next-line no-await-in-loop -- looked at again and again
+      most = Math.max(most, await residentBytes(clickhouse.pid));
+      // oxlint-disable-next-line no-await-in-loop
+      await sleep(5);
+    }
   })();
   await transfer(TRANSFER_BYTES).finally(() => ended.abort());
   await watching;

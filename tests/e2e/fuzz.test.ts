@@ -3,7 +3,7 @@ import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { BODY_BYTES_MAX } from "../../wire/limits.ts";
 import { differences, fuzzOverHttp } from "../fuzz/over-http.ts";
-import { residentBytes } from "../fuzz/resident-bytes.ts";
+import { residentBytes } from "../helpers/resident-bytes.ts";
 import { startTestStack } from "../helpers/test-stack.ts";
 import type { TestStack } from "../helpers/test-stack.ts";
 import { Random } from "../traffic/random.ts";

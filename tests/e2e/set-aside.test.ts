@@ -1,9 +1,7 @@
 /** Messages that are not ours, and messages that only a later version understands, in every stream under traffic. */
-import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { JetStreamClient, JetStreamManager, StoredMsg } from "@nats-io/jetstream";
 import { connect, headers } from "@nats-io/transport-node";
@@ -34,6 +32,7 @@ import {
   SET_ASIDE_DUPLICATE_WINDOW_MS,
   TRIM_INTERVAL_MS,
 } from "../../aggregator/limits.ts";
+import { runClickmill } from "../helpers/run-clickmill.ts";
 import { CLEAN, clean, startTestStack } from "../helpers/test-stack.ts";
 import type { TestStack } from "../helpers/test-stack.ts";
 import { startTraffic } from "../traffic/traffic.ts";
@@ -304,26 +303,8 @@ describe("an unknown wire version", () => {
 });
 
 describe("clickmill deadletters", () => {
-  const COMMAND = fileURLToPath(new URL("../../aggregator/cli/clickmill.ts", import.meta.url));
-  interface Ended {
-    readonly code: number;
-    readonly stdout: string;
-    readonly stderr: string;
-  }
-  /** The real command, as a process. */
-  function deadletters(args: readonly string[], natsUrl = t.stack.urls.nats): Promise<Ended> {
-    const options = { env: { ...process.env, NATS_URL: natsUrl } };
-    return new Promise((resolve) => {
-      execFile(
-        process.execPath,
-        [COMMAND, "deadletters", ...args],
-        options,
-        (error, stdout, stderr) => {
-          resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
-        },
-      ).stdin?.end();
-    });
-  }
+  const deadletters = (args: readonly string[], natsUrl = t.stack.urls.nats) =>
+    runClickmill(["deadletters", ...args], { NATS_URL: natsUrl });
   async function json<T>(...args: string[]): Promise<T> {
     const { stdout } = await deadletters([...args, "--json"]);
     return JSON.parse(stdout) as T;

@@ -2,12 +2,12 @@
 import { createClient } from "@clickhouse/client";
 import { Command } from "commander";
 import { readStackOptions, StackError, startStack } from "../../infra/stack/stack.ts";
+import { residentBytes } from "../helpers/resident-bytes.ts";
 import { Random } from "../traffic/random.ts";
 import { whole } from "../traffic/traffic-flags.ts";
 import { fuzzInProcess } from "./in-process.ts";
 import type { Crash } from "./in-process.ts";
 import { differences, fuzzOverHttp } from "./over-http.ts";
-import { residentBytes } from "./resident-bytes.ts";
 
 /** A full run's bodies, at least; shorter runs have their part of them. */
 const FULL_RUN_SECONDS = 60;
