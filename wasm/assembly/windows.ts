@@ -2,9 +2,9 @@
  * Open windows: a directory sorted by start, and for each window a table and an arena for its keys.
  *
  *     window record                          table entry (16 bytes; key 0: empty)
- *      0 u32 start                            0 u32 hash       low half of the key's hash
+ *      0 u32 start                            0 u32 hash       high half of the key's hash
  *      4 u32 table                            4 u32 key        address in the arena
- *      8 u32 table bytes − 1, less the        8 u64 clicks
+ *      8 u32 table bytes − 1, less the        8 u64 clicks     and in the highest byte the key's bytes
  *            low 4 bits: masks an offset
  *     12 u32 rows                            arena chunk
  *     16 u64 clicks                           0 u32 next chunk
@@ -16,12 +16,19 @@
  *     44 u32 rows the block may add           4 u32 window record
  *     48 u32 key bytes the block may add
  *     52 u32 next touched window
+ *     56 u32 shift: hash >>> this is the
+ *            line where an entry belongs
+ *     60 u32 rows that are to be restored
  *
- * The place in a table comes from the low bits of the hash, the canonical order from its high bits:
- * rows that arrive in canonical order (a restored snapshot) spread over a growing table.
+ * A table is lines of four entries, as many bytes as the processor's cache loads at once. A key belongs to
+ * the line that the highest bits of its hash say, and stands in it or behind it, with no gap between. So
+ * a table is a sort that is nearly done: entries between two gaps hold just the keys of one part of the
+ * canonical order (sorted-rows.ts). The price: rows that come in canonical order would crowd at the start
+ * of a table that is still small, which is why a window that is restored gets its table before its rows.
  */
 import { PARTIAL_KEY_BYTES_MAX } from "./constants.generated";
-import { blockLog2, give, SLACK_BYTES, take, takeAllBack } from "./memory";
+import { give, SLACK_BYTES, take, takeAllBack } from "./memory";
+import { runCount } from "./runs";
 
 export const WINDOW_TABLE: usize = 4;
 export const WINDOW_MASK: usize = 8;
@@ -35,11 +42,18 @@ const WINDOW_SPARE_BYTES: usize = 40;
 const WINDOW_PENDING_ROWS: usize = 44;
 const WINDOW_PENDING_KEY_BYTES: usize = 48;
 const WINDOW_NEXT_TOUCHED: usize = 52;
-const WINDOW_LOG2: u32 = 6;
+export const WINDOW_SHIFT: usize = 56;
+const WINDOW_PROMISED: usize = 60;
+/** A run takes over the record of its window (runs.ts). */
+export const WINDOW_LOG2: u32 = 6;
 
 export const ENTRY_KEY: usize = 4;
 export const ENTRY_CLICKS: usize = 8;
+/** Sums of u32 clicks would need 2^24 rows of the greatest to reach the highest byte. */
+export const ENTRY_KEY_BYTES_SHIFT: u64 = 56;
+export const ENTRY_CLICKS_MASK: u64 = ((1 as u64) << 56) - 1;
 export const ENTRY_BYTES: u32 = 16;
+export const LINE_LOG2: u32 = 6;
 /** A table of 64 entries: a window with few keys (late ones) costs 2 KiB with its first arena chunk. */
 const TABLE_LOG2_MIN: u32 = 10;
 
@@ -59,13 +73,6 @@ let directoryLog2: u32 = 0;
 let lastWindow: usize = 0;
 /** Windows that the block at hand adds rows to, linked through WINDOW_NEXT_TOUCHED. */
 let firstTouched: usize = 0;
-
-/**
- * Where `close` sorts a window. It has the size of the largest table ever open and is taken before
- * a table of that size, so closing never needs memory and cannot fail.
- */
-export let sortArea: usize = 0;
-let sortAreaLog2: u32 = 0;
 
 /** The window record at place `index` of the directory. */
 export function windowAt(index: u32): usize {
@@ -136,31 +143,67 @@ export function dropFirstWindows(count: u32): void {
     windowCount * DIRECTORY_ENTRY_BYTES,
   );
   lastWindow = 0;
-  if (windowCount == 0) startAnew();
+  startAnew();
 }
 
-/** Without windows nothing is held: the next block finds the memory of a new kernel. */
+/** A kernel that holds nothing forgets all memory: the next block finds that of a new one. */
 function startAnew(): void {
+  if (windowCount > 0 || runCount > 0) return;
   directory = 0;
   directoryLog2 = 0;
-  sortArea = 0;
-  sortAreaLog2 = 0;
   takeAllBack();
 }
 
-/** Notes that the block at hand may add a key of `keyBytes` to `window`. */
-export function announce(window: usize, keyBytes: u32): void {
-  const rows = load<u32>(window, WINDOW_PENDING_ROWS);
-  if (rows == 0) {
+/** Notes that the block at hand may add `rows` keys of together `keyBytes` to `window`. */
+export function announce(window: usize, rows: u32, keyBytes: u32): void {
+  const before = load<u32>(window, WINDOW_PENDING_ROWS);
+  if (before == 0) {
     store<u32>(window, firstTouched as u32, WINDOW_NEXT_TOUCHED);
     firstTouched = window;
   }
-  store<u32>(window, rows + 1, WINDOW_PENDING_ROWS);
+  store<u32>(window, before + rows, WINDOW_PENDING_ROWS);
   store<u32>(
     window,
     load<u32>(window, WINDOW_PENDING_KEY_BYTES) + keyBytes,
     WINDOW_PENDING_KEY_BYTES,
   );
+}
+
+/**
+ * Opens a window with a table for `rows` rows that are to be restored, which come in canonical order;
+ * false when memory is at its limit.
+ */
+export function promiseRows(start: u32, rows: u32): bool {
+  const window = windowFor(start);
+  if (window == 0) return false;
+  store<u32>(window, rows, WINDOW_PROMISED);
+  store<u32>(window, rows, WINDOW_PENDING_ROWS);
+  const reserved = reserveTable(window);
+  store<u32>(window, 0, WINDOW_PENDING_ROWS);
+  return reserved;
+}
+
+/** Rows that were promised for the window at place `index`. */
+export function promisedRows(index: u32): u32 {
+  return load<u32>(windowAt(index), WINDOW_PROMISED);
+}
+
+export function windowStart(index: u32): u32 {
+  return load<u32>(windowAt(index));
+}
+
+export function windowRows(index: u32): u32 {
+  return load<u32>(windowAt(index), WINDOW_ROWS);
+}
+
+/** Places of all open tables, 16 bytes each. */
+export function tablePlaces(): u64 {
+  let places: u64 = 0;
+  for (let i: u32 = 0; i < windowCount; i++) {
+    const window = windowAt(i);
+    if (load<u32>(window, WINDOW_TABLE) != 0) places += (1 as u64) << (tableLog2(window) - 4);
+  }
+  return places;
 }
 
 /** Makes room for all that has been announced, as if every row were a new key. Changes no count. */
@@ -178,11 +221,12 @@ export function settleTouched(): void {
     const next: usize = load<u32>(window, WINDOW_NEXT_TOUCHED);
     store<u32>(window, 0, WINDOW_PENDING_ROWS);
     store<u32>(window, 0, WINDOW_PENDING_KEY_BYTES);
-    if (load<u32>(window, WINDOW_ROWS) == 0) closeEmpty(window);
+    if (load<u32>(window, WINDOW_ROWS) + load<u32>(window, WINDOW_PROMISED) == 0)
+      closeEmpty(window);
     window = next;
   }
   firstTouched = 0;
-  if (windowCount == 0) startAnew();
+  startAnew();
 }
 
 function closeEmpty(window: usize): void {
@@ -193,7 +237,8 @@ function closeEmpty(window: usize): void {
   windowCount--;
   lastWindow = 0;
   giveTable(window);
-  giveWindow(window);
+  giveArena(window);
+  give(window, WINDOW_LOG2);
 }
 
 /** Grows the table until its rows and the announced ones fill at most 5/8 of it. */
@@ -205,42 +250,37 @@ function reserveTable(window: usize): bool {
   let log2 = old == 0 ? TABLE_LOG2_MIN : oldLog2;
   while (log2 < 32 && rows * 8 > (((1 as u64) << (log2 - 4)) as u64) * 5) log2++;
   if (log2 == oldLog2) return true;
-  if (!reserveSortArea(log2)) return false;
   const table = take(log2);
   if (table == 0) return false;
   const bytes: u32 = 1 << log2;
   memory.fill(table, 0, bytes);
   if (old != 0) {
-    rehash(old, 1 << oldLog2, table, bytes - ENTRY_BYTES);
+    rehash(old, 1 << oldLog2, table, log2);
     give(old, oldLog2);
   }
   store<u32>(window, table as u32, WINDOW_TABLE);
   store<u32>(window, bytes - ENTRY_BYTES, WINDOW_MASK);
+  store<u32>(window, tableShift(log2), WINDOW_SHIFT);
   return true;
+}
+
+/** A table of 2^log2 bytes has 2^(log2 − LINE_LOG2) lines. */
+function tableShift(log2: u32): u32 {
+  return 32 - (log2 - LINE_LOG2);
 }
 
 function tableLog2(window: usize): u32 {
   return 32 - clz<u32>(load<u32>(window, WINDOW_MASK));
 }
 
-/** log2 of a table's bytes is that of the sorted rows' at most: a table is never full. */
-function reserveSortArea(log2: u32): bool {
-  if (sortArea != 0 && log2 <= sortAreaLog2) return true;
-  const area = take(log2);
-  if (area == 0) return false;
-  if (sortArea != 0) give(sortArea, sortAreaLog2);
-  sortArea = area;
-  sortAreaLog2 = log2;
-  return true;
-}
-
-function rehash(old: usize, oldBytes: u32, table: usize, mask: u32): void {
+function rehash(old: usize, oldBytes: u32, table: usize, log2: u32): void {
+  const mask: u32 = ((1 as u32) << log2) - ENTRY_BYTES;
+  const shift = tableShift(log2);
   for (let entry = old; entry < old + oldBytes; entry += ENTRY_BYTES) {
     if (load<u32>(entry, ENTRY_KEY) == 0) continue;
-    let offset = (load<u32>(entry) << 4) & mask;
+    let offset = (load<u32>(entry) >> shift) << LINE_LOG2;
     while (load<u32>(table + offset, ENTRY_KEY) != 0) offset = (offset + ENTRY_BYTES) & mask;
-    store<u64>(table + offset, load<u64>(entry));
-    store<u64>(table + offset, load<u64>(entry, 8), 8);
+    v128.store(table + offset, v128.load(entry));
   }
 }
 
@@ -315,13 +355,11 @@ export function giveTable(window: usize): void {
   store<u32>(window, 0, WINDOW_TABLE);
 }
 
-/** Gives back the arena and the record; the table went before. */
-export function giveWindow(window: usize): void {
+export function giveArena(window: usize): void {
   let chunk: usize = load<u32>(window, WINDOW_CHUNK_FIRST);
   while (chunk != 0) {
     const next: usize = load<u32>(chunk);
     give(chunk, load<u32>(chunk, CHUNK_LOG2));
     chunk = next;
   }
-  give(window, WINDOW_LOG2);
 }

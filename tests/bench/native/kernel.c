@@ -9,6 +9,7 @@
  * twice, the second time in memory that the first has given back (tests/bench/contend-here.ts says why).
  */
 #define _GNU_SOURCE
+#include <immintrin.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,8 +30,9 @@ typedef uint64_t u64;
 enum { AD_ID_MAX = 64, COUNTRY_MAX = 2, DEVICE_MAX = 16, INVALID_REASON_MAX = 32 };
 enum { KEY_MAX = 4 + AD_ID_MAX + COUNTRY_MAX + DEVICE_MAX + INVALID_REASON_MAX };
 enum { BLOCK_BYTES_MAX = 512 * 1024 - 256, BLOCK_ROWS_MAX = BLOCK_BYTES_MAX / 12 };
-enum { BATCH_ROWS = 32, SLACK = 8 };
+enum { BATCH_ROWS = 32, SLACK = 16 };
 enum { TABLE_LOG2_MIN = 10, CHUNK_LOG2_MIN = 10, CHUNK_LOG2_MAX = 16, CHUNK_HEAD = 8 };
+enum { LINE_LOG2 = 6, LINE_ENTRIES = 4 };
 enum { WINDOWS_MAX = 64 };
 
 static inline u32 load32(const void *p) { u32 x; memcpy(&x, p, 4); return x; }
@@ -54,15 +56,18 @@ static void openArea(void) {
   if (area == MAP_FAILED) fail("no address space for the area");
 }
 
+/* A block stands at a multiple of its size: lines are not torn. */
 static u32 take(u32 log2) {
   u32 block = freeLists[log2];
   if (block != 0) {
     freeLists[log2] = load32(area + block);
     return block;
   }
-  if (untouched + ((u64)1 << log2) + SLACK > AREA_BYTES) fail("out of memory");
-  block = (u32)untouched;
-  untouched += (u64)1 << log2;
+  u64 bytes = (u64)1 << log2;
+  u64 at = (untouched + bytes - 1) & ~(bytes - 1);
+  if (at + bytes + SLACK > AREA_BYTES) fail("out of memory");
+  block = (u32)at;
+  untouched = at + bytes;
   return block;
 }
 
@@ -82,14 +87,15 @@ static inline u64 mix(u64 h) {
 static inline u64 keyHash(const u8 *key, u32 bytes) {
   const u64 m = 0x880355f21e6d1965u;
   u64 h = bytes * m;
-  const u8 *end = key + (bytes & ~7u);
-  for (; key < end; key += 8) h = (h ^ mix(load64(key))) * m;
-  u32 rest = bytes & 7;
-  if (rest != 0) h = (h ^ mix(load64(key) & (((u64)1 << (rest * 8)) - 1))) * m;
-  return mix(h);
+  const u8 *last = key + ((bytes - 1) & ~7u);
+  for (; key < last; key += 8) h = (h ^ mix(load64(key))) * m;
+  u64 word = load64(key) & (~(u64)0 >> ((-bytes & 7) * 8));
+  return mix((h ^ mix(word)) * m);
 }
 
-static inline bool sameKey(const u8 *a, const u8 *b, u32 bytes) {
+static inline __m128i load128(const void *p) { return _mm_loadu_si128(p); }
+
+static bool sameShortKey(const u8 *a, const u8 *b, u32 bytes) {
   const u8 *end = a + (bytes & ~7u);
   for (; a < end; a += 8, b += 8) {
     if (load64(a) != load64(b)) return false;
@@ -98,9 +104,18 @@ static inline bool sameKey(const u8 *a, const u8 *b, u32 bytes) {
   return rest == 0 || (load64(a) ^ load64(b)) << (64 - rest * 8) == 0;
 }
 
+static inline bool sameKey(const u8 *a, const u8 *b, u32 bytes) {
+  if (bytes < 16) return sameShortKey(a, b, bytes);
+  u32 last = bytes - 16;
+  __m128i differs = _mm_xor_si128(load128(a + last), load128(b + last));
+  for (u32 at = 0; at < last; at += 16) {
+    differs = _mm_or_si128(differs, _mm_xor_si128(load128(a + at), load128(b + at)));
+  }
+  return _mm_testz_si128(differs, differs);
+}
+
 static inline void copyKey(u8 *to, const u8 *from, u32 bytes) {
-  const u8 *end = from + bytes;
-  for (; from < end; from += 8, to += 8) store64(to, load64(from));
+  for (u32 at = 0; at < bytes; at += 16) _mm_storeu_si128((__m128i *)(to + at), load128(from + at));
 }
 
 /* ---- windows: a table and an arena each ---- */
@@ -108,7 +123,7 @@ static inline void copyKey(u8 *to, const u8 *from, u32 bytes) {
 typedef struct {
   u32 hash;
   u32 key; /* offset in the area; 0: empty */
-  u64 clicks;
+  u64 clicks; /* and in the highest byte the key's bytes */
 } Entry;
 
 typedef struct {
@@ -116,6 +131,7 @@ typedef struct {
   u32 log2; /* of the table's bytes; 0: no table */
   u32 table;
   u32 mask;
+  u32 shift;
   u32 rows;
   u64 clicks;
   u32 arenaAt, arenaEnd, chunkFirst, chunk, spareBytes;
@@ -141,6 +157,8 @@ static inline Entry *entryAt(const Window *window, u32 offset) {
   return (Entry *)(area + window->table + offset);
 }
 
+static inline u64 clicksOf(const Entry *entry) { return entry->clicks & (((u64)1 << 56) - 1); }
+
 /* At most 5/8 full, as if every announced row were a new key. */
 static void reserveTable(Window *window) {
   u64 rows = (u64)window->rows + window->pendingRows;
@@ -152,12 +170,13 @@ static void reserveTable(Window *window) {
   u32 bytes = 1u << log2;
   memset(area + table, 0, bytes);
   u32 mask = bytes - sizeof(Entry);
+  u32 shift = 32 - (log2 - LINE_LOG2);
   if (window->log2 != 0) {
     const Entry *old = (const Entry *)(area + window->table);
     const Entry *end = old + ((1u << window->log2) / sizeof(Entry));
     for (; old < end; old++) {
       if (old->key == 0) continue;
-      u32 offset = (old->hash << 4) & mask;
+      u32 offset = (old->hash >> shift) << LINE_LOG2;
       while (((Entry *)(area + table + offset))->key != 0) offset = (offset + sizeof(Entry)) & mask;
       *(Entry *)(area + table + offset) = *old;
     }
@@ -165,6 +184,7 @@ static void reserveTable(Window *window) {
   }
   window->table = table;
   window->mask = mask;
+  window->shift = shift;
   window->log2 = log2;
 }
 
@@ -234,42 +254,56 @@ static void giveWindows(void) {
 typedef struct {
   const u8 *key;
   u32 keyBytes;
+  u32 hash;
   Window *window;
 } Row;
 
 static Row rowIndex[BLOCK_ROWS_MAX];
 
-static const u8 *checkString(const u8 *at, const u8 *end, u32 bytesMax) {
-  if (at >= end || *at > bytesMax || at + 1 + *at > end) fail("a row is cut off or too long");
-  return at + 1 + *at;
+static void announce(Window *window, u32 rows, u32 keyBytes) {
+  window->pendingRows += rows;
+  window->pendingKeyBytes += keyBytes;
 }
 
 static void check(const u8 *at, u32 bytes, u32 rows) {
   const u8 *end = at + bytes;
   if (rows > BLOCK_ROWS_MAX) fail("too many rows in a block");
+  Window *window = NULL;
+  u32 start = 0, pendingRows = 0, pendingKeyBytes = 0;
   for (u32 row = 0; row < rows; row++) {
-    if (at + 4 > end) fail("a row is cut off");
+    /* Behind the last block there is slack for the lengths of a row that is none (readWhole). */
     const u8 *key = at + 4;
-    at = checkString(key, end, AD_ID_MAX);
-    at = checkString(at, end, COUNTRY_MAX);
-    at = checkString(at, end, DEVICE_MAX);
-    at = checkString(at, end, INVALID_REASON_MAX);
-    if (at + 4 > end) fail("a row is cut off");
-    if (load32(at) == 0) fail("a row without clicks");
-    rowIndex[row].key = key;
-    rowIndex[row].keyBytes = (u32)(at - key);
-    at += 4;
+    u32 adIdBytes = *key;
+    const u8 *next = key + 1 + adIdBytes;
+    u32 countryBytes = *next;
+    next += 1 + countryBytes;
+    u32 deviceBytes = *next;
+    next += 1 + deviceBytes;
+    u32 reasonBytes = *next;
+    next += 1 + reasonBytes;
+    if ((next + 4 > end) | (adIdBytes > AD_ID_MAX) | (countryBytes > COUNTRY_MAX) | (deviceBytes > DEVICE_MAX) |
+        (reasonBytes > INVALID_REASON_MAX)) {
+      fail("a row is cut off or too long");
+    }
+    if (load32(next) == 0) fail("a row without clicks");
+    if (window == NULL || load32(at) != start) {
+      if (window != NULL) announce(window, pendingRows, pendingKeyBytes);
+      pendingRows = 0;
+      pendingKeyBytes = 0;
+      start = load32(at);
+      window = windowFor(start);
+    }
+    u32 keyBytes = (u32)(next - key);
+    pendingRows++;
+    pendingKeyBytes += keyBytes;
+    rowIndex[row] = (Row){.key = key, .keyBytes = keyBytes, .hash = (u32)(keyHash(key, keyBytes) >> 32), .window = window};
+    at = next + 4;
   }
+  if (window != NULL) announce(window, pendingRows, pendingKeyBytes);
   if (at != end) fail("bytes are left over");
 }
 
-static void assign(u32 rows) {
-  for (u32 row = 0; row < rows; row++) {
-    Window *window = windowFor(load32(rowIndex[row].key - 4));
-    rowIndex[row].window = window;
-    window->pendingRows++;
-    window->pendingKeyBytes += rowIndex[row].keyBytes;
-  }
+static void reserve(void) {
   for (u32 i = 0; i < windowCount; i++) {
     if (windows[i].pendingRows == 0) continue;
     reserveTable(&windows[i]);
@@ -279,47 +313,75 @@ static void assign(u32 rows) {
   }
 }
 
+/* Of the four entries of a line, a bit for each that has the hash or is empty. */
+static inline u32 placesInLine(const Entry *line, u32 hash) {
+  __m128i first = _mm_unpacklo_epi32(load128(line), load128(line + 1));
+  __m128i second = _mm_unpacklo_epi32(load128(line + 2), load128(line + 3));
+  __m128i hashes = _mm_unpacklo_epi64(first, second);
+  __m128i keys = _mm_unpackhi_epi64(first, second);
+  __m128i hits = _mm_or_si128(_mm_cmpeq_epi32(hashes, _mm_set1_epi32((int)hash)), _mm_cmpeq_epi32(keys, _mm_setzero_si128()));
+  return (u32)_mm_movemask_ps(_mm_castsi128_ps(hits));
+}
+
 static void count(const Row *row, u32 rows) {
-  u32 hashes[BATCH_ROWS];
-  u32 offsets[BATCH_ROWS];
+  Entry *entries[BATCH_ROWS];
   for (u32 i = 0; i < rows; i++) {
-    hashes[i] = (u32)keyHash(row[i].key, row[i].keyBytes);
-    offsets[i] = (hashes[i] << 4) & row[i].window->mask;
-    __builtin_prefetch(entryAt(row[i].window, offsets[i]), 1);
+    entries[i] = entryAt(row[i].window, (row[i].hash >> row[i].window->shift) << LINE_LOG2);
+    __builtin_prefetch(entries[i], 1);
   }
   for (u32 i = 0; i < rows; i++) {
-    const Entry *entry = entryAt(row[i].window, offsets[i]);
-    if (entry->hash == hashes[i]) __builtin_prefetch(area + entry->key, 0);
+    Entry *entry = entries[i];
+    u32 hash = row[i].hash;
+    u32 places = placesInLine(entry, hash);
+    if (places == 0) {
+      const Window *window = row[i].window;
+      Entry *table = entryAt(window, 0);
+      do {
+        entry = (Entry *)((u8 *)table + ((u32)((u8 *)(entry + LINE_ENTRIES) - (u8 *)table) & window->mask));
+        places = placesInLine(entry, hash);
+      } while (places == 0);
+    }
+    entry += __builtin_ctz(places);
+    entries[i] = entry;
+    __builtin_prefetch(area + entry->key, 0);
+    __builtin_prefetch(area + entry->key + row[i].keyBytes - 1, 0);
   }
+  Window *window = NULL;
+  u64 clicksOfWindow = 0;
   for (u32 i = 0; i < rows; i++) {
+    if (row[i].window != window) {
+      if (window != NULL) window->clicks += clicksOfWindow;
+      clicksOfWindow = 0;
+      window = row[i].window;
+    }
     const u8 *key = row[i].key;
     u32 keyBytes = row[i].keyBytes;
-    Window *window = row[i].window;
+    u32 hash = row[i].hash;
     u64 clicks = load32(key + keyBytes);
-    u32 offset = offsets[i];
+    Entry *entry = entries[i];
+    u8 *table = area + window->table;
     while (true) {
-      Entry *entry = entryAt(window, offset);
       if (entry->key == 0) {
-        entry->key = arenaRoom(window, keyBytes);
-        entry->hash = hashes[i];
-        entry->clicks = clicks;
-        copyKey(area + entry->key, key, keyBytes);
+        u32 room = arenaRoom(window, keyBytes);
+        copyKey(area + room, key, keyBytes);
+        *entry = (Entry){.hash = hash, .key = room, .clicks = clicks | (u64)keyBytes << 56};
         window->rows++;
         break;
       }
-      if (entry->hash == hashes[i] && sameKey(key, area + entry->key, keyBytes)) {
+      if (entry->hash == hash && sameKey(key, area + entry->key, keyBytes)) {
         entry->clicks += clicks;
         break;
       }
-      offset = (offset + sizeof(Entry)) & window->mask;
+      entry = (Entry *)(table + ((u32)((u8 *)entry - table + sizeof(Entry)) & window->mask));
     }
-    window->clicks += clicks;
+    clicksOfWindow += clicks;
   }
+  window->clicks += clicksOfWindow;
 }
 
 static void ingest(const u8 *body, u32 bytes, u32 rows) {
   check(body, bytes, rows);
-  assign(rows);
+  reserve();
   for (u32 first = 0; first < rows; first += BATCH_ROWS) {
     u32 left = rows - first;
     count(rowIndex + first, left < BATCH_ROWS ? left : BATCH_ROWS);
@@ -361,9 +423,9 @@ static void printTally(double firstSeconds, double seconds) {
         line[length++] = '\n';
         at += 1 + *at;
       }
-      length += (size_t)sprintf((char *)line + length, "%" PRIu32 "\n%" PRIu64, window->start, entry->clicks);
+      length += (size_t)sprintf((char *)line + length, "%" PRIu32 "\n%" PRIu64, window->start, clicksOf(entry));
       keys++;
-      clicks += entry->clicks;
+      clicks += clicksOf(entry);
       checksum += crc32(line, length);
     }
   }
@@ -373,13 +435,16 @@ static void printTally(double firstSeconds, double seconds) {
 
 /* ---- the command ---- */
 
+/* Lengths of four strings that are not there, each of a byte. */
+enum { READ_SLACK = 4 + 4 * 256 };
+
 static u8 *readWhole(const char *path, size_t *length) {
   FILE *file = fopen(path, "rb");
   if (file == NULL) fail("cannot open the case");
   fseek(file, 0, SEEK_END);
   *length = (size_t)ftell(file);
   rewind(file);
-  u8 *bytes = calloc(*length + SLACK, 1);
+  u8 *bytes = calloc(*length + READ_SLACK, 1);
   if (bytes == NULL || fread(bytes, 1, *length, file) != *length) fail("cannot read the case");
   fclose(file);
   return bytes;
