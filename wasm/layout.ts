@@ -43,6 +43,7 @@ const FAULTS = {
   no_clicks: "clicks is 0",
   left_over: "bytes are left over after the last row",
   long_block: `the block is longer than ${BLOCK_BODY_BYTES_MAX} bytes`,
+  many_clicks: "clicks are beyond 2^53",
   out_of_memory: "out of memory: the kernel's limit leaves no room for the block",
 } as const;
 export type Fault = keyof typeof FAULTS;
