@@ -14,7 +14,7 @@ const module = await loadKernelModule();
 const MIB = 2 ** 20;
 
 kernelContract("reference kernel", createReferenceKernel);
-kernelContract("wasm kernel", () => createWasmKernel(module));
+kernelContract("wasm kernel", (limits) => createWasmKernel(module, limits));
 
 /** `count` rows of keys from `first` on, in one window. */
 function freshRows(window: number, first: number, count: number): TestRow[] {
@@ -35,7 +35,7 @@ function ingestAll(kernel: Kernel, window: number, keys: number): void {
 describe("wasm kernel: memory", () => {
   test("windows that open and close for ever stay within the same memory", () => {
     // 40,000 keys take about 2.2 MB of table and 0.9 MB of keys, and 1 MB to sort; two windows are open.
-    const kernel = createWasmKernel(module, 12 * MIB);
+    const kernel = createWasmKernel(module, { bytesMax: 12 * MIB });
     for (let minute = 0; minute < 24; minute++) {
       ingestAll(kernel, minute * 60, minute % 3 === 0 ? 40_000 : 9_000);
       ingestAll(kernel, minute * 60 + 60, 50);
@@ -45,7 +45,7 @@ describe("wasm kernel: memory", () => {
   });
 
   test("refused blocks leave no memory behind", () => {
-    const kernel = createWasmKernel(module, 4 * MIB);
+    const kernel = createWasmKernel(module, { bytesMax: 4 * MIB });
     const rows = freshRows(0, 0, 5_000);
     const broken = blockOf([...rows, { ...rows[0]!, clicks: 0 }]);
     for (let i = 0; i < 2_000; i++) {
@@ -56,7 +56,7 @@ describe("wasm kernel: memory", () => {
 
   test("out of memory, a block is refused whole, and closing gives what was accepted", () => {
     for (const limitMiB of [2, 3, 5, 9]) {
-      const kernel = createWasmKernel(module, limitMiB * MIB);
+      const kernel = createWasmKernel(module, { bytesMax: limitMiB * MIB });
       const reference = createReferenceKernel();
       const refusals: IngestOutcome[] = [];
       for (let i = 0; refusals.length < 5; i++) {
@@ -85,11 +85,11 @@ describe("wasm kernel: memory", () => {
 
   test("a kernel whose windows are all closed takes what a new one takes", () => {
     // 54 windows of a row fill the memory with small pieces; the block wants two large ones.
-    const limitBytes = 22 * 65_536;
-    const kernel = createWasmKernel(module, limitBytes);
+    const limits = { bytesMax: 22 * 65_536 };
+    const kernel = createWasmKernel(module, limits);
     const small = freshRows(0, 0, 54).map((row, i) => ({ ...row, window: i }));
     const large = freshRows(0, 0, 300);
-    expect(createWasmKernel(module, limitBytes).ingest(blockOf(large), 300).ok).toBe(true);
+    expect(createWasmKernel(module, limits).ingest(blockOf(large), 300).ok).toBe(true);
     expect(kernel.ingest(blockOf(small), small.length).ok).toBe(true);
     expect(kernel.ingest(blockOf(large), 300)).toMatchObject({ reason: OUT_OF_MEMORY_REASON });
     kernel.close(closeRequest());
@@ -97,7 +97,7 @@ describe("wasm kernel: memory", () => {
   });
 
   test("a limit below the kernel's own areas is refused at once", () => {
-    expect(() => createWasmKernel(module, MIB / 2)).toThrow("too few");
+    expect(() => createWasmKernel(module, { bytesMax: MIB / 2 })).toThrow("too few");
   });
 
   test("kernels of one module share nothing", () => {

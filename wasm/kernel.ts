@@ -73,6 +73,8 @@ export interface RunFacts {
 
 /** All of a kernel but rows. Plain numbers: a snapshot may hold it as JSON. */
 export interface KernelState {
+  /** The kernel's limit of this name: a kernel with another one cannot go on from this state. */
+  readonly slidingWindows: readonly number[];
   /** Of the newest close; 0 before the first. */
   readonly closedThroughSeconds: number;
   readonly windowSeconds: number;
