@@ -96,6 +96,18 @@ describe("migrate", () => {
     expect(await migrate(client, "cut_off", directory)).toHaveLength(1);
   });
 
+  test("makes the lists of top ads anew where they were lists of minutes", async () => {
+    const directory = join(scratch, "minutes");
+    cpSync(MIGRATIONS, directory, { recursive: true });
+    rmSync(join(directory, "0005_top_ads.sql"));
+    await migrate(client, "minutes", directory);
+    const columns = async () =>
+      (await rowsOf<{ name: string }>("DESCRIBE TABLE minutes.top_ads")).map(({ name }) => name);
+    expect(await columns()).toContain("minutes");
+    await migrate(client, "minutes");
+    expect(await columns()).toEqual(TABLES.top_ads.map(({ name }) => name));
+  });
+
   test("goes where it is told, whatever database the client has", async () => {
     const other = createClient({ url: clickhouse.url, database: "system" });
     expect((await migrate(other, "elsewhere")).length).toBeGreaterThan(0);

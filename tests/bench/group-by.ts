@@ -1,4 +1,5 @@
 /** What the contenders in this process's language have in common. */
+import { setTimeout } from "node:timers/promises";
 import type { PartialBlock } from "./case-blocks.ts";
 import type { TallyMaker } from "./tally.ts";
 
@@ -18,4 +19,13 @@ export function clocked<T>(work: () => T): Clocked<T> {
   const startMs = performance.now();
   const result = work();
   return { seconds: (performance.now() - startMs) / 1_000, result };
+}
+
+/** Compilers work in the background; when they have ended, nothing says. */
+const SETTLE_MS = 200;
+
+/** Between what is timed: code is compiled, garbage is gone. Needs --expose-gc. */
+export async function settle(): Promise<void> {
+  await setTimeout(SETTLE_MS);
+  globalThis.gc!();
 }
