@@ -78,8 +78,6 @@ export interface KernelState {
   /** Of the newest close; 0 before the first. */
   readonly closedThroughSeconds: number;
   readonly windowSeconds: number;
-  /** KernelLimits.slidingWindows of the kernel that it was: one with others cannot go on. */
-  readonly slidingWindows: readonly number[];
   /** Number of the newest run; 0 before the first. */
   readonly runsMade: number;
   /** Open windows, ascending, with the rows (keys) that each holds. */

@@ -38,8 +38,8 @@ interface KernelExports {
   readonly transfer: Global32;
   readonly bytesTaken: Global64;
 
-  ingestBlock(bytes: number, rows: number): number;
-  ingestSnapshot(bytes: number, rows: number): number;
+  readonly ingestBlock: BlockCall;
+  readonly ingestSnapshot: BlockCall;
   readonly faultOffset: Global32;
   readonly ingestedRows: Global32;
   readonly ingestedClicks: Global64;
@@ -87,11 +87,13 @@ interface KernelExports {
   promiseRows(start: number, rows: number): number;
   restoreBoundary(closedThrough: bigint, windowSeconds: bigint, runsMade: number): void;
   restoreRun(number: number, start: number, rows: number, untrackedClicks: bigint): number;
-  checkRunRows(bytes: number, rows: number): number;
+  readonly checkRunRows: BlockCall;
   readonly runFaultOffset: Global32;
   addRunRows(number: number, rows: number): number;
   rowsMissing(run: number): number;
 }
+/** Takes the rows in the transfer area; returns a fault code. */
+type BlockCall = (bytes: number, rows: number) => number;
 type Global32 = WebAssembly.Global<"i32">;
 type Global64 = WebAssembly.Global<"i64">;
 
@@ -102,7 +104,7 @@ export interface KernelFigures {
   readonly windows: number;
   /** Rows by places of all open tables: at most 5/8 when a block comes. */
   readonly loadFactor: number;
-  /** Table entries that a row has been looked for in, on average: 1 is the least. */
+  /** Lines of a table (four entries each) that a row is looked for in, on average: 1 is the least. */
   readonly probeLength: number;
   /** Of sliding windows: ads, runs, their rows, and the bytes that these rows take. */
   readonly ads: number;
@@ -175,7 +177,7 @@ export function createWasmKernel(
   function taken(
     body: Uint8Array,
     rows: number,
-    call: (bytes: number, rows: number) => number,
+    call: BlockCall,
     offset: Global32,
   ): IngestOutcome | null {
     assertRows(rows);
@@ -187,11 +189,7 @@ export function createWasmKernel(
     return fault === "none" ? null : { ok: false, offset: u32(offset), reason: faultReason(fault) };
   }
 
-  function ingestWith(
-    call: (bytes: number, rows: number) => number,
-    body: Uint8Array,
-    rows: number,
-  ): IngestOutcome {
+  function ingestWith(call: BlockCall, body: Uint8Array, rows: number): IngestOutcome {
     const refusal = taken(body, rows, call, kernel.faultOffset);
     assertEqual("rows of a block", refusal === null ? rows : 0, u32(kernel.ingestedRows));
     return refusal ?? { ok: true, clicks: safe(kernel.ingestedClicks.value) };
@@ -342,9 +340,10 @@ export function createWasmKernel(
     },
 
     restoreState(state) {
+      assertRestored();
       if (!isNew) throw new Error("only a new kernel can be restored");
-      isNew = false;
       assertState(state, slidingWindows);
+      isNew = false;
       kernel.restoreBoundary(
         BigInt(state.closedThroughSeconds),
         BigInt(state.windowSeconds),

@@ -64,6 +64,11 @@ function fresh(): PartitionState {
   return newPartition(2, 1, createReferenceKernel());
 }
 
+/** One whose limits are reached every few blocks. */
+function small(): PartitionState {
+  return newPartition(2, 1, createReferenceKernel({ keysMax: 4, windowsMax: 3 }));
+}
+
 function run(messages: readonly StepMessage[], state = fresh()): Effect[] {
   return messages.flatMap((m) => step(state, m));
 }
@@ -324,8 +329,75 @@ describe("settings", () => {
   });
 });
 
+describe("limits", () => {
+  const limited = (keysMax: number, windowsMax = 100) =>
+    newPartition(2, 1, createReferenceKernel({ keysMax, windowsMax }));
+
+  test("beyond the key limit everything held leaves early, and windows stay open", () => {
+    const state = limited(2);
+    const two: Row[] = [
+      [0, "a", 1],
+      [60, "a", 2],
+    ];
+    const early = run(
+      [
+        tick(62),
+        message(63, partial(1, 0, two)),
+        message(64, partial(2, 1, [[60, "b", 4], ...two])),
+      ],
+      state,
+    );
+    expect(counts(early)).toEqual([
+      [0, "a", 2, "on_time"],
+      [60, "a", 4, "on_time"],
+      [60, "b", 4, "on_time"],
+    ]);
+    expect(emitted(early).map(({ origin }) => origin)).toMatchObject([
+      {
+        emission: 1,
+        closedThroughSeconds: START,
+        producers: [{ shard: 1, epoch: "aaaaaaaa", flush: 2 }],
+      },
+    ]);
+    expect(state).toMatchObject({ closedThroughSeconds: START, clicksHeld: 0 });
+    const closed = run([message(64.5, partial(3, 2, [[60, "a", 8]])), tick(130)], state);
+    expect(counts(closed)).toEqual([[60, "a", 8, "on_time"]]);
+  });
+
+  test("rows of windows that had been closed leave early as late", () => {
+    const state = limited(1);
+    const effects = run(
+      [
+        tick(70),
+        message(
+          71,
+          partial(1, 0, [
+            [0, "a", 1],
+            [60, "a", 2],
+          ]),
+        ),
+      ],
+      state,
+    );
+    expect(counts(effects)).toEqual([
+      [0, "a", 1, "late"],
+      [60, "a", 2, "on_time"],
+    ]);
+  });
+
+  test("too many windows leave early, too", () => {
+    const rows: Row[] = [-180, -120, -60].map((window) => [window, "a", 1]);
+    const effects = run([tick(70), message(71, partial(1, 0, rows))], limited(100, 2));
+    expect(counts(effects)).toHaveLength(3);
+    expect(run([tick(70), message(71, partial(1, 0, rows))], limited(100, 3))).toEqual([]);
+  });
+});
+
 describe("determinism", () => {
-  test("the same stream gives the same bytes, and counts exactly what was in it", () => {
+  test.each([
+    ["", fresh],
+    [", beyond its limits", small],
+  ])("the same stream gives the same bytes, and counts exactly what was in it%s", (_, start) => {
     const row = fc.tuple(
       fc.integer({ min: -3, max: 5 }).map((n) => n * 60),
       fc.constantFrom("a", "b", "cc"),
@@ -344,8 +416,8 @@ describe("determinism", () => {
         });
         // Long after everything: all windows are closed.
         const stream = [tick(0), ...messages, tick(seconds + 1_000)];
-        const first = run(stream);
-        const again = run(stream);
+        const first = run(stream, start());
+        const again = run(stream, start());
         expect(again).toEqual(first);
         const wanted = new Map<string, number>();
         for (const [, rows] of list) {

@@ -5,16 +5,20 @@
  */
 import type { Block, PartialOrigin, ProducerNumber, Settings } from "../../wire/block.ts";
 import { dayOf } from "../../wire/columns.ts";
+import type { EmissionUnit } from "../../wire/result.ts";
 import { hashText } from "../../wire/hash.ts";
 import { shardProducer } from "../../wire/subjects.ts";
 import type { Alarm } from "../alarm.ts";
 import { OUT_OF_MEMORY_REASON } from "../../wasm/kernel.ts";
-import type { Kernel } from "../../wasm/kernel.ts";
+import type { Kernel, RowChunk } from "../../wasm/kernel.ts";
 import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, EPOCHS_PER_SHARD_MAX } from "../limits.ts";
 import { makeEmission } from "./emission.ts";
 import type { Emission } from "./emission.ts";
 
-/** Raised when the same messages would give other emissions than before. */
+/**
+ * Raised when the same messages would give other emissions than before: also when the kernel's limits are
+ * others (wasm/limits.ts), for beyond them it emits early.
+ */
 export const STEP_VERSION = 1;
 
 /** In force until the stream's first settings message. */
@@ -127,34 +131,59 @@ function closeWindows(state: PartitionState): Emission | null {
   // The first message only says what time it is.
   if (before === 0) return null;
 
+  return emission(state, (unit) =>
+    state.kernel.close({
+      closedThroughSeconds: boundarySeconds,
+      lateThroughSeconds: before,
+      windowSeconds,
+      unit,
+      chunkBytesMax,
+    }),
+  );
+}
+
+/**
+ * Beyond its limits the kernel lets go of all rows: deltas of windows that are still open, and of late
+ * ones. What comes for them later is another delta. An attack with made-up ads costs rows, not memory.
+ */
+function emitEarly(state: PartitionState): Emission {
+  const { windowSeconds, chunkBytesMax } = state.settings;
+  return emission(state, (unit) =>
+    state.kernel.emitEarly({
+      closedThroughSeconds: state.closedThroughSeconds,
+      windowSeconds,
+      unit,
+      chunkBytesMax,
+    }),
+  );
+}
+
+function emission(
+  state: PartitionState,
+  chunksOf: (unit: EmissionUnit) => readonly RowChunk[],
+): Emission {
   state.emission++;
   const { partitions, partition, emission: number } = state;
   const emittedOn = dayOf(state.brokerTimeMs);
-  const chunks = state.kernel.close({
-    closedThroughSeconds: boundarySeconds,
-    lateThroughSeconds: before,
-    windowSeconds,
-    unit: { job: "", partitions, partition, emission: number, emittedOn },
-    chunkBytesMax,
-  });
-  const emission = makeEmission(
+  const chunks = chunksOf({ job: "", partitions, partition, emission: number, emittedOn });
+  const made = makeEmission(
     {
       partitions,
       partition,
       number,
       watermarkMs: watermarkMs(state),
-      closedThroughSeconds: boundarySeconds,
+      closedThroughSeconds: state.closedThroughSeconds,
       emittedOn,
       producers: includedProducers(state),
     },
     chunks,
   );
-  state.clicksHeld -= emission.clicks;
+  state.clicksHeld -= made.clicks;
   const rowsHeld = state.kernel.rowCount();
   if (state.clicksHeld < 0 || (rowsHeld === 0 && state.clicksHeld !== 0)) {
     throw new Error(`emission ${number} leaves ${state.clicksHeld} clicks in ${rowsHeld} rows`);
   }
-  return emission;
+  return made;
 }
 
 /** Of each shard the newest epochs, in order of their first flush: an emission has room for so many. */
@@ -246,6 +275,7 @@ function ingest(
     flush: origin.flush,
     hash: block.hash,
   });
+  if (state.kernel.isOverLimit()) effects.push({ kind: "emit", emission: emitEarly(state) });
   if (origin.previous !== lastFlush) {
     effects.push(
       alarmOf(

@@ -19,6 +19,7 @@
  */
 import {
   AD_ID_BYTES_MAX,
+  BLOCK_ROWS_MAX,
   COUNTRY_BYTES_MAX,
   DEVICE_BYTES_MAX,
   FAULT_CUT_OFF,
@@ -56,9 +57,9 @@ import {
 } from "./windows";
 
 /** Enough to cover a cache miss with work, few enough to stay in the first-level cache. */
-const BATCH_ROWS: u32 = 64;
+const BATCH_ROWS: u32 = 128;
 /** Per row of a batch: address of its table entry, of the key that it stores, and of that key's end. */
-const batch: usize = memory.data(768);
+const batch: usize = memory.data(1536);
 const BATCH_ENTRY_BYTES: u32 = 12;
 
 const LINE_BYTES: u32 = 1 << LINE_LOG2;
@@ -112,7 +113,8 @@ function ingest<T>(bytes: u32, rows: u32): u32 {
 /** Pass 1. */
 function check<T>(bytes: u32, rows: u32): u32 {
   const end = transfer + bytes;
-  const indexEnd = rowIndex + rows * ROW_INDEX_ENTRY_BYTES;
+  // Beyond BLOCK_ROWS_MAX, the bytes come to their end first.
+  const indexEnd = rowIndex + min(rows, BLOCK_ROWS_MAX + 1) * ROW_INDEX_ENTRY_BYTES;
   let at = transfer;
   let window: usize = 0;
   let start: u32 = 0;

@@ -74,6 +74,9 @@ export let runBytes: u64 = 0;
 /** Clicks that are untracked because memory was at its limit: no limit of the state's, so machines may differ in them. */
 export let untrackedForMemory: u64 = 0;
 
+/** Beside NO_SLOT, and beyond all slots, too. */
+const NO_MEMORY: u32 = NO_SLOT - 1;
+
 let firstRun: usize = 0;
 let lastRun: usize = 0;
 
@@ -224,22 +227,24 @@ export function addBatch(rows: u32): void {
     const id: usize = load<u32>(load<u32>(sortedBatch + (i << 2)), ENTRY_KEY);
     const slot = placeInRun(id, load<u32>(slots + (i << 2)), false);
     store<u32>(slots + (i << 2), slot);
-    if (slot != NO_SLOT) warm += load<u64>(live + (slot << 3));
+    if (slot < NO_MEMORY) warm += load<u64>(live + (slot << 3));
   }
   warmedAds = warm;
   for (let i: u32 = 0; i < rows; i++) {
     const slot = load<u32>(slots + (i << 2));
     const entry: usize = load<u32>(sortedBatch + (i << 2));
     const clicks = load<u64>(entry, ENTRY_CLICKS) & ENTRY_CLICKS_MASK;
-    if (slot == NO_SLOT) untracked += clicks;
-    else store<u64>(live + (slot << 3), load<u64>(live + (slot << 3)) + clicks);
+    if (slot >= NO_MEMORY) {
+      untracked += clicks;
+      if (slot == NO_MEMORY) untrackedForMemory += clicks;
+    } else store<u64>(live + (slot << 3), load<u64>(live + (slot << 3)) + clicks);
   }
 }
 
 /** Exported and never read: it keeps loads that only warm the cache from being optimized away. */
 export let warmedAds: u64 = 0;
 
-/** The slot of an ad that has or gets a place in the run that is being made, or NO_SLOT. */
+/** The slot of an ad that has or gets a place in the run that is being made; NO_SLOT or NO_MEMORY when it gets none. */
 function placeInRun(id: usize, hash: u32, unlimited: bool): u32 {
   let slot = findSlot(id, hash);
   if (slot != NO_SLOT && isMarked(slot)) return slot;
@@ -247,7 +252,7 @@ function placeInRun(id: usize, hash: u32, unlimited: bool): u32 {
   if (slot == NO_SLOT) {
     if (!unlimited && adCount >= adsMax) return NO_SLOT;
     slot = addAd(id, hash);
-    if (slot == NO_SLOT) return NO_SLOT;
+    if (slot == NO_SLOT) return NO_MEMORY;
   }
   const word = marks + ((slot >> 6) << 3);
   store<u64>(word, load<u64>(word) | ((1 as u64) << (slot & 63)));
@@ -473,7 +478,7 @@ export function rowsMissing(run: usize): u32 {
 export function restoreRow(run: usize, id: usize, clicks: u64): bool {
   const before = runRows;
   const slot = placeInRun(id, adHash(id), true);
-  if (slot == NO_SLOT || runRows == before) return false;
+  if (slot >= NO_MEMORY || runRows == before) return false;
   store<u64>(live + (slot << 3), clicks);
   store<u32>(run, load<u32>(run, RUN_PROMISED) - 1, RUN_PROMISED);
   return true;
