@@ -8,13 +8,16 @@ import { releaseRows } from "./ingest";
 import { copyKey } from "./keys";
 import { transfer } from "./memory";
 import { addBatch, advance, beginRun, endRun, slide } from "./runs";
-import { beginRows, nextRows, sortedBatch } from "./sorted-rows";
+import {
+  beginRows,
+  nextRows,
+  SORTED_CLICKS,
+  SORTED_KEY_BYTES,
+  SORTED_ROW_LOG2,
+  sortedBatch,
+} from "./sorted-rows";
 import {
   dropFirstWindows,
-  ENTRY_CLICKS,
-  ENTRY_CLICKS_MASK,
-  ENTRY_KEY,
-  ENTRY_KEY_BYTES_SHIFT,
   giveArena,
   giveTable,
   WINDOW_CLICKS,
@@ -95,12 +98,12 @@ export function writeChunk(tailBytes: u32, bytesMax: u32): u32 {
     const start = load<u32>(current);
     let row = batchNext;
     for (; row < batchCount; row++) {
-      const entry: usize = load<u32>(sortedBatch + (row << 2));
-      const keyBytes = (load<u64>(entry, ENTRY_CLICKS) >> ENTRY_KEY_BYTES_SHIFT) as u32;
+      const from = sortedBatch + (row << SORTED_ROW_LOG2);
+      const keyBytes = load<u32>(from, SORTED_KEY_BYTES);
       if (at + 4 + keyBytes + 8 + rowEndBytes > end) break;
-      const clicks = load<u64>(entry, ENTRY_CLICKS) & ENTRY_CLICKS_MASK;
+      const clicks = load<u64>(from, SORTED_CLICKS);
       store<u32>(at, start);
-      copyKey(at + 4, load<u32>(entry, ENTRY_KEY), keyBytes);
+      copyKey(at + 4, load<u32>(from), keyBytes);
       at += 4 + keyBytes;
       store<u64>(at, clicks);
       copyKey(at + 8, rowEnd, rowEndBytes);

@@ -39,13 +39,18 @@ import { keyHash } from "./key-hash";
 import { copyKey, sameKey } from "./keys";
 import { ROW_INDEX_ENTRY_BYTES, rowIndex, transfer } from "./memory";
 import {
+  clicksAt,
+  ENTRY_KEY,
+  entryBehind,
+  entryInLine,
+  LINE_BYTES,
+  LINE_LOG2,
+  setClicks,
+  warmLine,
+} from "./table";
+import {
   announce,
   arenaRoom,
-  ENTRY_BYTES,
-  ENTRY_CLICKS,
-  ENTRY_KEY,
-  ENTRY_KEY_BYTES_SHIFT,
-  LINE_LOG2,
   reserveTouched,
   settleTouched,
   WINDOW_CLICKS,
@@ -58,11 +63,12 @@ import {
 
 /** Enough to cover a cache miss with work, few enough to stay in the first-level cache. */
 const BATCH_ROWS: u32 = 128;
-/** Per row of a batch: address of its table entry, of the key that it stores, and of that key's end. */
-const batch: usize = memory.data(1536);
-const BATCH_ENTRY_BYTES: u32 = 12;
-
-const LINE_BYTES: u32 = 1 << LINE_LOG2;
+/** Per row of a batch: address of its table entry, or of a line to look for it in, which is odd then. */
+const batch: usize = memory.data(512);
+const BATCH_ENTRY_BYTES: u32 = 4;
+const IS_LINE: usize = 1;
+/** Two addresses for what is not in the cache yet. */
+const coldList: usize = memory.data(1024);
 
 /** Integers beyond it are not exact in JavaScript. */
 export const SAFE_MAX: u64 = (1 << 53) - 1;
@@ -222,33 +228,36 @@ function count<T>(index: usize, rows: u32): void {
     store<u32>(slot, (table as u32) + ((load<u32>(row, 8) >> shift) << LINE_LOG2));
     slot += BATCH_ENTRY_BYTES;
   }
-  let warm: u64 = 0;
-  for (slot = batch; slot < batchEnd; slot += BATCH_ENTRY_BYTES) warm += load<u64>(load<u32>(slot));
+  for (slot = batch; slot < batchEnd; slot += BATCH_ENTRY_BYTES) warmLine(load<u32>(slot));
 
+  // What is to be warmed next: the key that a row's entry stores, or the line behind a full one.
+  let warm: u64 = 0;
+  let cold = coldList;
   slot = batch;
   for (let row = index; row < indexEnd; row += ROW_INDEX_ENTRY_BYTES) {
-    let entry: usize = load<u32>(slot);
-    const hash = load<u32>(row, 8);
-    let places = placesInLine(entry, hash);
-    if (places == 0) {
+    const line: usize = load<u32>(slot);
+    const entry = entryInLine(line, load<u32>(row, 8));
+    if (entry == 0) {
       window = load<u32>(row, 12);
       table = load<u32>(window, WINDOW_TABLE);
       mask = load<u32>(window, WINDOW_MASK);
-      do {
-        lineSteps++;
-        entry = table + ((((entry - table) as u32) + LINE_BYTES) & mask);
-        places = placesInLine(entry, hash);
-      } while (places == 0);
+      const next = table + (((line - table) as u32 + LINE_BYTES) & mask);
+      store<u32>(slot, (next | IS_LINE) as u32);
+      store<u32>(cold, next as u32);
+      store<u32>(cold, next as u32, 4);
+      cold += 8;
+      lineSteps++;
+    } else {
+      const stored = load<u32>(entry, ENTRY_KEY);
+      store<u32>(slot, entry as u32);
+      store<u32>(cold, stored);
+      store<u32>(cold, stored + load<u32>(row, 4) - 1, 4);
+      cold += usize(stored != 0) << 3;
     }
-    entry += ctz<u32>(places) << 4;
-    const stored = load<u32>(entry, ENTRY_KEY);
-    store<u32>(slot, entry as u32);
-    store<u32>(slot, stored, 4);
-    store<u32>(slot, stored + load<u32>(row, 4), 8);
     slot += BATCH_ENTRY_BYTES;
   }
-  for (slot = batch; slot < batchEnd; slot += BATCH_ENTRY_BYTES) {
-    warm += load<u8>(load<u32>(slot, 4)) + load<u8>(load<u32>(slot, 8));
+  for (let at = coldList; at < cold; at += 8) {
+    warm += load<u8>(load<u32>(at)) + load<u8>(load<u32>(at, 4));
   }
   touched = warm;
 
@@ -269,6 +278,7 @@ function count<T>(index: usize, rows: u32): void {
     const hash = load<u32>(row, 8);
     const clicks = load<T>(key + keyBytes) as u64;
     let entry: usize = load<u32>(slot);
+    if (entry & IS_LINE) entry = placeFrom(entry & ~IS_LINE, table, mask, hash);
     while (true) {
       const stored: usize = load<u32>(entry, ENTRY_KEY);
       if (stored == 0) {
@@ -276,10 +286,11 @@ function count<T>(index: usize, rows: u32): void {
         break;
       }
       if (load<u32>(entry) == hash && sameKey(key, stored, keyBytes)) {
-        store<u64>(entry, load<u64>(entry, ENTRY_CLICKS) + clicks, ENTRY_CLICKS);
+        const counter = clicksAt(entry);
+        store<u64>(counter, load<u64>(counter) + clicks);
         break;
       }
-      entry = table + ((((entry - table) as u32) + ENTRY_BYTES) & mask);
+      entry = entryBehind(entry, table, mask);
     }
     clicksOfWindow += clicks;
     clicksOfBatch += clicks;
@@ -290,16 +301,15 @@ function count<T>(index: usize, rows: u32): void {
   ingestedRows += rows;
 }
 
-/** Of the four entries of a line, a bit for each that has the hash or is empty. */
-function placesInLine(line: usize, hash: u32): u32 {
-  const first = v128.shuffle<u32>(v128.load(line), v128.load(line, 16), 0, 4, 1, 5);
-  const second = v128.shuffle<u32>(v128.load(line, 32), v128.load(line, 48), 0, 4, 1, 5);
-  const hashes = v128.shuffle<u64>(first, second, 0, 2);
-  const keys = v128.shuffle<u64>(first, second, 1, 3);
-  const zero = v128.splat<u32>(0);
-  return v128.bitmask<u32>(
-    v128.or(v128.eq<u32>(hashes, v128.splat<u32>(hash)), v128.eq<u32>(keys, zero)),
-  ) as u32;
+/** The first entry of that hash, or the empty one behind them, from `line` on. */
+function placeFrom(line: usize, table: usize, mask: u32, hash: u32): usize {
+  let entry = entryInLine(line, hash);
+  while (entry == 0) {
+    lineSteps++;
+    line = table + (((line - table) as u32 + LINE_BYTES) & mask);
+    entry = entryInLine(line, hash);
+  }
+  return entry;
 }
 
 function addClicks(window: usize, clicks: u64): void {
@@ -318,7 +328,7 @@ function insert(
   copyKey(room, key, keyBytes);
   store<u32>(entry, hash);
   store<u32>(entry, room as u32, ENTRY_KEY);
-  store<u64>(entry, clicks | ((keyBytes as u64) << ENTRY_KEY_BYTES_SHIFT), ENTRY_CLICKS);
+  setClicks(entry, clicks);
   store<u32>(window, load<u32>(window, WINDOW_ROWS) + 1, WINDOW_ROWS);
   rowsHeld++;
 }

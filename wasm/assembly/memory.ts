@@ -16,6 +16,8 @@ import { BLOCK_BODY_BYTES_MAX, BLOCK_ROWS_MAX } from "./constants.generated";
 
 /** Keys are copied 16 bytes at a time, so up to 15 bytes past their end. */
 export const SLACK_BYTES: u32 = 16;
+/** What is looked at behind the end of all blocks, and ignored (sorted-rows.ts). */
+const READ_SLACK_BYTES: u32 = 64;
 export const ROW_INDEX_ENTRY_BYTES: u32 = 16;
 
 const WASM_PAGE_LOG2: u32 = 16;
@@ -55,9 +57,9 @@ export function initializeMemory(pagesMax: u32): bool {
   return reach(blocks);
 }
 
-/** Makes linear memory reach up to `end`, and slack. */
+/** Makes linear memory reach up to `end`, and a little further. */
 function reach(end: u64): bool {
-  const pagesWanted = ((end + SLACK_BYTES + 0xffff) >> WASM_PAGE_LOG2) as u32;
+  const pagesWanted = ((end + READ_SLACK_BYTES + 0xffff) >> WASM_PAGE_LOG2) as u32;
   const pages: u32 = memory.size();
   if (pagesWanted <= pages) return true;
   if (pagesWanted > wasmPagesMax) return false;

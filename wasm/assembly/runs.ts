@@ -34,8 +34,8 @@ import {
 } from "./ads";
 import { SLIDING_WINDOWS_MAX } from "./constants.generated";
 import { give, take } from "./memory";
-import { sortedBatch, SORTED_BATCH_ROWS } from "./sorted-rows";
-import { ENTRY_CLICKS, ENTRY_CLICKS_MASK, ENTRY_KEY, WINDOW_LOG2 } from "./windows";
+import { SORTED_BATCH_ROWS, SORTED_CLICKS, SORTED_ROW_LOG2, sortedBatch } from "./sorted-rows";
+import { WINDOW_LOG2 } from "./windows";
 
 const RUN_NUMBER: usize = 4;
 const RUN_START: usize = 8;
@@ -84,7 +84,7 @@ let lastRun: usize = 0;
 let making: bool = false;
 let untracked: u64 = 0;
 /** Slots of the batch, after hashes. */
-const slots: usize = memory.data(128);
+const slots: usize = memory.data(256);
 
 /** @param windows ascending: called once for each sliding window, before anything else */
 export function addSlidingWindow(windows: u32): void {
@@ -213,7 +213,7 @@ export function addBatch(rows: u32): void {
   let warm: u64 = 0;
   const warmable = hasAdTable();
   for (let i: u32 = 0; i < rows; i++) {
-    const hash = adHash(load<u32>(load<u32>(sortedBatch + (i << 2)), ENTRY_KEY));
+    const hash = adHash(load<u32>(sortedBatch + (i << SORTED_ROW_LOG2)));
     store<u32>(slots + (i << 2), hash);
     if (warmable) warm += load<u64>(adEntry(hash));
   }
@@ -224,7 +224,7 @@ export function addBatch(rows: u32): void {
     }
   }
   for (let i: u32 = 0; i < rows; i++) {
-    const id: usize = load<u32>(load<u32>(sortedBatch + (i << 2)), ENTRY_KEY);
+    const id: usize = load<u32>(sortedBatch + (i << SORTED_ROW_LOG2));
     const slot = placeInRun(id, load<u32>(slots + (i << 2)), false);
     store<u32>(slots + (i << 2), slot);
     if (slot < NO_MEMORY) warm += load<u64>(live + (slot << 3));
@@ -232,8 +232,7 @@ export function addBatch(rows: u32): void {
   warmedAds = warm;
   for (let i: u32 = 0; i < rows; i++) {
     const slot = load<u32>(slots + (i << 2));
-    const entry: usize = load<u32>(sortedBatch + (i << 2));
-    const clicks = load<u64>(entry, ENTRY_CLICKS) & ENTRY_CLICKS_MASK;
+    const clicks = load<u64>(sortedBatch + (i << SORTED_ROW_LOG2), SORTED_CLICKS);
     if (slot >= NO_MEMORY) {
       untracked += clicks;
       if (slot == NO_MEMORY) untrackedForMemory += clicks;

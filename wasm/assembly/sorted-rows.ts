@@ -1,29 +1,32 @@
 /**
  * A window's rows in canonical order (key hash, then key), a batch at a time, in no memory but the table.
  *
- * An entry stands in the line where its hash belongs or behind, with no gap between (windows.ts). So the
+ * An entry stands in the line where its hash belongs or behind, with no gap between (table.ts). So the
  * entries between two gaps belong there, before all that stand behind: each such cluster begins with a
- * line and is sorted by itself, where it stands, and the table remains a table. One cluster may go over the table's end into its start:
- * it is sorted as the one piece that it is, and what went over comes last.
+ * line and is sorted by itself, where it stands, and the table remains a table. One cluster may go over
+ * the table's end into its start: it is sorted as the one piece that it is, and what went over comes last.
  */
 import { keyHash } from "./key-hash";
 import { keyBefore, keyLength } from "./keys";
 import {
-  ENTRY_BYTES,
-  ENTRY_CLICKS,
+  clicksOf,
   ENTRY_KEY,
-  ENTRY_KEY_BYTES_SHIFT,
   LINE_LOG2,
-  WINDOW_MASK,
-  WINDOW_ROWS,
-  WINDOW_SHIFT,
-  WINDOW_TABLE,
-} from "./windows";
+  offsetBefore,
+  offsetBehind,
+  setClicks,
+} from "./table";
+import { WINDOW_MASK, WINDOW_ROWS, WINDOW_SHIFT, WINDOW_TABLE } from "./windows";
 
-/** Rows that are handed out at a time: enough to cover a cache miss (ingest.ts). */
-export const SORTED_BATCH_ROWS: u32 = 32;
-/** Addresses of the batch's entries. */
-export const sortedBatch: usize = memory.data(128);
+/** Rows that are handed out at a time: enough to cover cache misses (ingest.ts). */
+export const SORTED_BATCH_ROWS: u32 = 64;
+/** The batch: key u32 (its address), key bytes u32, clicks u64. */
+export const sortedBatch: usize = memory.data(1024);
+export const SORTED_KEY_BYTES: usize = 4;
+export const SORTED_CLICKS: usize = 8;
+export const SORTED_ROW_LOG2: u32 = 4;
+/** Most keys have their end in the next line of the cache, if not in the first. */
+const KEY_END: usize = 24;
 
 /** Exported and never read: it keeps loads that only warm the cache from being optimized away. */
 export let warmed: u64 = 0;
@@ -50,39 +53,46 @@ export function beginRows(window: usize): void {
   at = 0;
   sortedUntil = 0;
   overEnd = NO_OFFSET;
-  if (isGap(mask) || isGap(0)) return;
-  overEnd = mask;
-  while (!isGap(overEnd - ENTRY_BYTES)) overEnd -= ENTRY_BYTES;
+  const last = offsetBefore(0, mask);
+  if (isGap(last) || isGap(0)) return;
+  overEnd = last;
+  for (let before = last; !isGap(before); before = offsetBefore(before, mask)) overEnd = before;
   sortedUntil = endOfCluster(0);
   sortCluster(overEnd, sortedUntil);
   // What belongs before the end stands at the start now, before all that belongs there.
-  while (at < sortedUntil && (load<u32>(table + at) >> shift) << LINE_LOG2 >= overEnd)
-    at += ENTRY_BYTES;
+  while (at != sortedUntil && (load<u32>(table + at) >> shift) << LINE_LOG2 >= overEnd) {
+    at = offsetBehind(at, mask);
+  }
 }
 
-/** Fills `sortedBatch`; entries, and keys at both ends, are in the cache. Returns the number of rows, 0 at the end. */
+/** Fills `sortedBatch`; the keys are in the cache. Returns the number of rows, 0 at the end. */
 export function nextRows(): u32 {
-  let count: u32 = 0;
-  while (count < SORTED_BATCH_ROWS && rowsLeft > 0) {
+  let row = sortedBatch;
+  const full = sortedBatch + (min(rowsLeft, SORTED_BATCH_ROWS) << SORTED_ROW_LOG2);
+  while (row < full) {
     if (at == sortedUntil) {
-      while (isGap(at)) at = (at + ENTRY_BYTES) & mask;
+      while (isGap(at)) at = offsetBehind(at, mask);
       sortedUntil = endOfCluster(at);
       if (at != overEnd) sortCluster(at, sortedUntil);
     }
-    store<u32>(sortedBatch + (count << 2), (table + at) as u32);
-    at = (at + ENTRY_BYTES) & mask;
-    count++;
-    rowsLeft--;
+    const entry = table + at;
+    store<u32>(row, load<u32>(entry, ENTRY_KEY));
+    store<u64>(row, clicksOf(entry), SORTED_CLICKS);
+    at = offsetBehind(at, mask);
+    row += 1 << SORTED_ROW_LOG2;
   }
   let warm: u64 = 0;
-  for (let i: u32 = 0; i < count; i++) {
-    const entry: usize = load<u32>(sortedBatch + (i << 2));
-    const key: usize = load<u32>(entry, ENTRY_KEY);
-    const keyBytes = (load<u64>(entry, ENTRY_CLICKS) >> ENTRY_KEY_BYTES_SHIFT) as u32;
-    warm += load<u8>(key) + load<u8>(key + keyBytes - 1);
+  for (row = sortedBatch; row < full; row += 1 << SORTED_ROW_LOG2) {
+    const key: usize = load<u32>(row);
+    warm += load<u8>(key) + load<u8>(key + KEY_END);
   }
   warmed = warm;
-  return count;
+  for (row = sortedBatch; row < full; row += 1 << SORTED_ROW_LOG2) {
+    store<u32>(row, keyLength(load<u32>(row)), SORTED_KEY_BYTES);
+  }
+  const rows = ((full - sortedBatch) >> SORTED_ROW_LOG2) as u32;
+  rowsLeft -= rows;
+  return rows;
 }
 
 function isGap(offset: u32): bool {
@@ -91,7 +101,7 @@ function isGap(offset: u32): bool {
 
 /** Offset of the first gap behind `offset`. */
 function endOfCluster(offset: u32): u32 {
-  do offset = (offset + ENTRY_BYTES) & mask;
+  do offset = offsetBehind(offset, mask);
   while (!isGap(offset));
   return offset;
 }
@@ -100,31 +110,35 @@ function endOfCluster(offset: u32): u32 {
 function sortCluster(first: u32, end: u32): void {
   // Hashes count from where the cluster begins, for it may go over the end.
   const base = (first >> LINE_LOG2) << shift;
-  for (let from = (first + ENTRY_BYTES) & mask; from != end; from = (from + ENTRY_BYTES) & mask) {
-    const head = load<u64>(table + from);
+  for (let from = offsetBehind(first, mask); from != end; from = offsetBehind(from, mask)) {
+    const hash = load<u32>(table + from);
+    const key = load<u32>(table + from, ENTRY_KEY);
     let to = from;
     while (to != first) {
-      const previous = (to - ENTRY_BYTES) & mask;
-      if (!before(head, load<u64>(table + previous), base)) break;
+      const previous = offsetBefore(to, mask);
+      if (!isBefore(hash, key, table + previous, base)) break;
       to = previous;
     }
     if (to == from) continue;
-    const clicks = load<u64>(table + from, ENTRY_CLICKS);
-    for (let moved = from; moved != to;) {
-      const previous = (moved - ENTRY_BYTES) & mask;
-      v128.store(table + moved, v128.load(table + previous));
+    const clicks = clicksOf(table + from);
+    for (let moved = from; moved != to; ) {
+      const previous = offsetBefore(moved, mask);
+      store<u32>(table + moved, load<u32>(table + previous));
+      store<u32>(table + moved, load<u32>(table + previous, ENTRY_KEY), ENTRY_KEY);
+      setClicks(table + moved, clicksOf(table + previous));
       moved = previous;
     }
-    store<u64>(table + to, head);
-    store<u64>(table + to, clicks, ENTRY_CLICKS);
+    store<u32>(table + to, hash);
+    store<u32>(table + to, key, ENTRY_KEY);
+    setClicks(table + to, clicks);
   }
 }
 
-/** Whether an entry comes before another: their first words (high half of the hash, key). */
-function before(a: u64, b: u64, base: u32): bool {
-  const hashA = (a as u32) - base;
-  const hashB = (b as u32) - base;
-  return hashA == hashB ? sameHashBefore((a >> 32) as usize, (b >> 32) as usize) : hashA < hashB;
+/** Whether a key comes before that of an entry; hashes count from `base`. */
+function isBefore(hash: u32, key: u32, entry: usize, base: u32): bool {
+  const other = load<u32>(entry);
+  if (hash != other) return hash - base < other - base;
+  return sameHashBefore(key, load<u32>(entry, ENTRY_KEY));
 }
 
 function sameHashBefore(keyA: usize, keyB: usize): bool {

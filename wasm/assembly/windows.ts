@@ -1,34 +1,29 @@
 /**
- * Open windows: a directory sorted by start, and for each window a table and an arena for its keys.
+ * Open windows: a directory sorted by start, and for each window a table (table.ts) and an arena for its keys.
  *
- *     window record                          table entry (16 bytes; key 0: empty)
- *      0 u32 start                            0 u32 hash       high half of the key's hash
- *      4 u32 table                            4 u32 key        address in the arena
- *      8 u32 table bytes − 1, less the        8 u64 clicks     and in the highest byte the key's bytes
- *            low 4 bits: masks an offset
- *     12 u32 rows                            arena chunk
- *     16 u64 clicks                           0 u32 next chunk
- *     24 u32 arena at: next key goes here     4 u32 log2 of its bytes
- *     28 u32 arena end                        8 keys, then slack
+ *     window record                          arena chunk
+ *      0 u32 start                            0 u32 next chunk
+ *      4 u32 table                            4 u32 log2 of its bytes
+ *      8 u32 table bytes − 1, less the        8 keys, then slack
+ *            low 6 bits: masks an offset
+ *     12 u32 rows                            directory entry
+ *     16 u64 clicks                           0 u32 start
+ *     24 u32 arena at: next key goes here     4 u32 window record
+ *     28 u32 arena end
  *     32 u32 first arena chunk
- *     36 u32 current arena chunk             directory entry
- *     40 u32 bytes in chunks after it         0 u32 start
- *     44 u32 rows the block may add           4 u32 window record
+ *     36 u32 current arena chunk
+ *     40 u32 bytes in chunks after it
+ *     44 u32 rows the block may add
  *     48 u32 key bytes the block may add
  *     52 u32 next touched window
  *     56 u32 shift: hash >>> this is the
  *            line where an entry belongs
  *     60 u32 rows that are to be restored
- *
- * A table is lines of four entries, as many bytes as the processor's cache loads at once. A key belongs to
- * the line that the highest bits of its hash say, and stands in it or behind it, with no gap between. So
- * a table is a sort that is nearly done: entries between two gaps hold just the keys of one part of the
- * canonical order (sorted-rows.ts). The price: rows that come in canonical order would crowd at the start
- * of a table that is still small, which is why a window that is restored gets its table before its rows.
  */
 import { PARTIAL_KEY_BYTES_MAX } from "./constants.generated";
 import { give, SLACK_BYTES, take, takeAllBack } from "./memory";
 import { runCount } from "./runs";
+import { copyEntries, LINE_BYTES, LINE_ENTRIES_LOG2, LINE_LOG2, tableShift } from "./table";
 
 export const WINDOW_TABLE: usize = 4;
 export const WINDOW_MASK: usize = 8;
@@ -47,13 +42,6 @@ const WINDOW_PROMISED: usize = 60;
 /** A run takes over the record of its window (runs.ts). */
 export const WINDOW_LOG2: u32 = 6;
 
-export const ENTRY_KEY: usize = 4;
-export const ENTRY_CLICKS: usize = 8;
-/** Sums of u32 clicks would need 2^24 rows of the greatest to reach the highest byte. */
-export const ENTRY_KEY_BYTES_SHIFT: u64 = 56;
-export const ENTRY_CLICKS_MASK: u64 = ((1 as u64) << 56) - 1;
-export const ENTRY_BYTES: u32 = 16;
-export const LINE_LOG2: u32 = 6;
 /** A table of 64 entries: a window with few keys (late ones) costs 2 KiB with its first arena chunk. */
 const TABLE_LOG2_MIN: u32 = 10;
 
@@ -196,12 +184,12 @@ export function windowRows(index: u32): u32 {
   return load<u32>(windowAt(index), WINDOW_ROWS);
 }
 
-/** Places of all open tables, 16 bytes each. */
+/** Entries, taken or not, of all open tables. */
 export function tablePlaces(): u64 {
   let places: u64 = 0;
   for (let i: u32 = 0; i < windowCount; i++) {
     const window = windowAt(i);
-    if (load<u32>(window, WINDOW_TABLE) != 0) places += (1 as u64) << (tableLog2(window) - 4);
+    if (load<u32>(window, WINDOW_TABLE) != 0) places += placesOf(tableLog2(window));
   }
   return places;
 }
@@ -248,40 +236,28 @@ function reserveTable(window: usize): bool {
   const old: usize = load<u32>(window, WINDOW_TABLE);
   const oldLog2 = old == 0 ? 0 : tableLog2(window);
   let log2 = old == 0 ? TABLE_LOG2_MIN : oldLog2;
-  while (log2 < 32 && rows * 8 > (((1 as u64) << (log2 - 4)) as u64) * 5) log2++;
+  while (log2 < 32 && rows * 8 > placesOf(log2) * 5) log2++;
   if (log2 == oldLog2) return true;
   const table = take(log2);
   if (table == 0) return false;
   const bytes: u32 = 1 << log2;
   memory.fill(table, 0, bytes);
   if (old != 0) {
-    rehash(old, 1 << oldLog2, table, log2);
+    copyEntries(old, 1 << oldLog2, table, log2);
     give(old, oldLog2);
   }
   store<u32>(window, table as u32, WINDOW_TABLE);
-  store<u32>(window, bytes - ENTRY_BYTES, WINDOW_MASK);
+  store<u32>(window, bytes - LINE_BYTES, WINDOW_MASK);
   store<u32>(window, tableShift(log2), WINDOW_SHIFT);
   return true;
 }
 
-/** A table of 2^log2 bytes has 2^(log2 − LINE_LOG2) lines. */
-function tableShift(log2: u32): u32 {
-  return 32 - (log2 - LINE_LOG2);
+function placesOf(log2: u32): u64 {
+  return (1 as u64) << (log2 - LINE_LOG2 + LINE_ENTRIES_LOG2);
 }
 
 function tableLog2(window: usize): u32 {
   return 32 - clz<u32>(load<u32>(window, WINDOW_MASK));
-}
-
-function rehash(old: usize, oldBytes: u32, table: usize, log2: u32): void {
-  const mask: u32 = ((1 as u32) << log2) - ENTRY_BYTES;
-  const shift = tableShift(log2);
-  for (let entry = old; entry < old + oldBytes; entry += ENTRY_BYTES) {
-    if (load<u32>(entry, ENTRY_KEY) == 0) continue;
-    let offset = (load<u32>(entry) >> shift) << LINE_LOG2;
-    while (load<u32>(table + offset, ENTRY_KEY) != 0) offset = (offset + ENTRY_BYTES) & mask;
-    v128.store(table + offset, v128.load(entry));
-  }
 }
 
 /** What a chunk surely takes: the last key that does not fit leaves up to its length unused. */
