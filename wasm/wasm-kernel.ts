@@ -48,7 +48,7 @@ interface KernelExports {
   readonly windowCount: Global32;
   windowStart(index: number): number;
   windowRows(index: number): number;
-  tablePlaces(): bigint;
+  tableEntries(): bigint;
 
   beginClose(closedThrough: bigint, lateThrough: bigint, windowSeconds: bigint, all: number): void;
   beginDump(): void;
@@ -102,9 +102,9 @@ export interface KernelFigures {
   /** Rows in open windows, and how many those windows are. */
   readonly rows: number;
   readonly windows: number;
-  /** Rows by places of all open tables: at most 5/8 when a block comes. */
+  /** Rows by entries of all open tables: at most 3/4 when a block comes. */
   readonly loadFactor: number;
-  /** Lines of a table (four entries each) that a row is looked for in, on average: 1 is the least. */
+  /** Lines of a table (seven entries each) that a row is looked for in, on average: 1 is the least. */
   readonly probeLength: number;
   /** Of sliding windows: ads, runs, their rows, and the bytes that these rows take. */
   readonly ads: number;
@@ -386,11 +386,11 @@ export function createWasmKernel(
 
     figures() {
       const rows = safe(kernel.rowsHeld.value);
-      const places = safe(kernel.tablePlaces());
+      const entries = safe(kernel.tableEntries());
       return {
         rows,
         windows: u32(kernel.windowCount),
-        loadFactor: places === 0 ? 0 : rows / places,
+        loadFactor: entries === 0 ? 0 : rows / entries,
         probeLength: 1 + (ingested.rows === 0 ? 0 : safe(kernel.lineSteps.value) / ingested.rows),
         ads: u32(kernel.adCount),
         runs: u32(kernel.runCount),

@@ -39,18 +39,20 @@ import { keyHash } from "./key-hash";
 import { copyKey, sameKey } from "./keys";
 import { ROW_INDEX_ENTRY_BYTES, rowIndex, transfer } from "./memory";
 import {
-  clicksAt,
-  ENTRY_KEY,
+  addClicks,
+  ENTRY_RECORD,
   entryBehind,
   entryInLine,
-  LINE_BYTES,
   LINE_LOG2,
-  setClicks,
+  lineBehind,
+  RECORD_KEY,
   warmLine,
+  warmRecord,
 } from "./table";
 import {
   announce,
-  arenaRoom,
+  newRecord,
+  recordBytesMax,
   reserveTouched,
   settleTouched,
   WINDOW_CLICKS,
@@ -67,8 +69,6 @@ const BATCH_ROWS: u32 = 128;
 const batch: usize = memory.data(512);
 const BATCH_ENTRY_BYTES: u32 = 4;
 const IS_LINE: usize = 1;
-/** Two addresses for what is not in the cache yet. */
-const coldList: usize = memory.data(1024);
 
 /** Integers beyond it are not exact in JavaScript. */
 export const SAFE_MAX: u64 = (1 << 53) - 1;
@@ -84,7 +84,7 @@ export let rowsHeld: u64 = 0;
 export let lineSteps: u64 = 0;
 
 /** Exported and never read: it keeps loads that only warm the cache from being optimized away. */
-export let touched: u64 = 0;
+export let touched: u32 = 0;
 
 export function releaseRows(rows: u32): void {
   rowsHeld -= rows;
@@ -125,7 +125,7 @@ function check<T>(bytes: u32, rows: u32): u32 {
   let window: usize = 0;
   let start: u32 = 0;
   let pendingRows: u32 = 0;
-  let pendingKeyBytes: u32 = 0;
+  let pendingBytes: u32 = 0;
   let fault = FAULT_NONE;
   for (let index = rowIndex; index < indexEnd; index += ROW_INDEX_ENTRY_BYTES) {
     const key = at + 4;
@@ -154,23 +154,23 @@ function check<T>(bytes: u32, rows: u32): u32 {
       break;
     }
     if (window == 0 || load<u32>(at) != start) {
-      if (window != 0) announce(window, pendingRows, pendingKeyBytes);
+      if (window != 0) announce(window, pendingRows, pendingBytes);
       pendingRows = 0;
-      pendingKeyBytes = 0;
+      pendingBytes = 0;
       start = load<u32>(at);
       window = windowFor(start);
       if (window == 0) return FAULT_OUT_OF_MEMORY;
     }
     const keyBytes = (next - key) as u32;
     pendingRows++;
-    pendingKeyBytes += keyBytes;
+    pendingBytes += recordBytesMax(keyBytes);
     store<u32>(index, key as u32);
     store<u32>(index, keyBytes, 4);
     store<u32>(index, (keyHash(key, keyBytes) >> 32) as u32, 8);
     store<u32>(index, window as u32, 12);
     at = next + sizeof<T>();
   }
-  if (window != 0) announce(window, pendingRows, pendingKeyBytes);
+  if (window != 0) announce(window, pendingRows, pendingBytes);
   if (fault != FAULT_NONE) return fault;
   return at == end ? FAULT_NONE : fail(FAULT_LEFT_OVER, at);
 }
@@ -230,34 +230,23 @@ function count<T>(index: usize, rows: u32): void {
   }
   for (slot = batch; slot < batchEnd; slot += BATCH_ENTRY_BYTES) warmLine(load<u32>(slot));
 
-  // What is to be warmed next: the key that a row's entry stores, or the line behind a full one.
-  let warm: u64 = 0;
-  let cold = coldList;
+  // Each row's entry and its record; or, of a full line, the line behind.
+  let warm: u32 = 0;
   slot = batch;
   for (let row = index; row < indexEnd; row += ROW_INDEX_ENTRY_BYTES) {
     const line: usize = load<u32>(slot);
     const entry = entryInLine(line, load<u32>(row, 8));
-    if (entry == 0) {
-      window = load<u32>(row, 12);
-      table = load<u32>(window, WINDOW_TABLE);
-      mask = load<u32>(window, WINDOW_MASK);
-      const next = table + (((line - table) as u32 + LINE_BYTES) & mask);
-      store<u32>(slot, (next | IS_LINE) as u32);
-      store<u32>(cold, next as u32);
-      store<u32>(cold, next as u32, 4);
-      cold += 8;
-      lineSteps++;
-    } else {
-      const stored = load<u32>(entry, ENTRY_KEY);
+    if (entry != 0) {
       store<u32>(slot, entry as u32);
-      store<u32>(cold, stored);
-      store<u32>(cold, stored + load<u32>(row, 4) - 1, 4);
-      cold += usize(stored != 0) << 3;
+      warm += warmRecord(load<u32>(entry, ENTRY_RECORD), load<u32>(row, 4));
+    } else {
+      window = load<u32>(row, 12);
+      const next = lineBehind(line, load<u32>(window, WINDOW_TABLE), load<u32>(window, WINDOW_MASK));
+      warmLine(next);
+      store<u32>(slot, (next | IS_LINE) as u32);
+      lineSteps++;
     }
     slot += BATCH_ENTRY_BYTES;
-  }
-  for (let at = coldList; at < cold; at += 8) {
-    warm += load<u8>(load<u32>(at)) + load<u8>(load<u32>(at, 4));
   }
   touched = warm;
 
@@ -267,7 +256,7 @@ function count<T>(index: usize, rows: u32): void {
   let clicksOfBatch: u64 = 0;
   for (let row = index; row < indexEnd; row += ROW_INDEX_ENTRY_BYTES) {
     if (load<u32>(row, 12) != (window as u32)) {
-      if (window != 0) addClicks(window, clicksOfWindow);
+      if (window != 0) addToWindow(window, clicksOfWindow);
       clicksOfWindow = 0;
       window = load<u32>(row, 12);
       table = load<u32>(window, WINDOW_TABLE);
@@ -280,14 +269,13 @@ function count<T>(index: usize, rows: u32): void {
     let entry: usize = load<u32>(slot);
     if (entry & IS_LINE) entry = placeFrom(entry & ~IS_LINE, table, mask, hash);
     while (true) {
-      const stored: usize = load<u32>(entry, ENTRY_KEY);
-      if (stored == 0) {
+      const record: usize = load<u32>(entry, ENTRY_RECORD);
+      if (record == 0) {
         insert(window, entry, hash, key, keyBytes, clicks);
         break;
       }
-      if (load<u32>(entry) == hash && sameKey(key, stored, keyBytes)) {
-        const counter = clicksAt(entry);
-        store<u64>(counter, load<u64>(counter) + clicks);
+      if (load<u32>(entry) == hash && sameKey(key, record + RECORD_KEY, keyBytes)) {
+        addClicks(record, clicks);
         break;
       }
       entry = entryBehind(entry, table, mask);
@@ -296,7 +284,7 @@ function count<T>(index: usize, rows: u32): void {
     clicksOfBatch += clicks;
     slot += BATCH_ENTRY_BYTES;
   }
-  addClicks(window, clicksOfWindow);
+  addToWindow(window, clicksOfWindow);
   ingestedClicks += clicksOfBatch;
   ingestedRows += rows;
 }
@@ -306,13 +294,13 @@ function placeFrom(line: usize, table: usize, mask: u32, hash: u32): usize {
   let entry = entryInLine(line, hash);
   while (entry == 0) {
     lineSteps++;
-    line = table + (((line - table) as u32 + LINE_BYTES) & mask);
+    line = lineBehind(line, table, mask);
     entry = entryInLine(line, hash);
   }
   return entry;
 }
 
-function addClicks(window: usize, clicks: u64): void {
+function addToWindow(window: usize, clicks: u64): void {
   store<u64>(window, load<u64>(window, WINDOW_CLICKS) + clicks, WINDOW_CLICKS);
 }
 
@@ -324,11 +312,11 @@ function insert(
   keyBytes: u32,
   clicks: u64,
 ): void {
-  const room = arenaRoom(window, keyBytes);
-  copyKey(room, key, keyBytes);
+  const record = newRecord(window, keyBytes);
+  store<u64>(record, clicks);
+  copyKey(record + RECORD_KEY, key, keyBytes);
   store<u32>(entry, hash);
-  store<u32>(entry, room as u32, ENTRY_KEY);
-  setClicks(entry, clicks);
+  store<u32>(entry, record as u32, ENTRY_RECORD);
   store<u32>(window, load<u32>(window, WINDOW_ROWS) + 1, WINDOW_ROWS);
   rowsHeld++;
 }

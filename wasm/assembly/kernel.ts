@@ -60,7 +60,7 @@ export { topClicks, topRows, topTail, writeTop } from "./top";
 export {
   promisedRows,
   promiseRows,
-  tablePlaces,
+  tableEntries,
   windowCount,
   windowRows,
   windowStart,

@@ -10,11 +10,11 @@ import { keyHash } from "./key-hash";
 import { keyBefore, keyLength } from "./keys";
 import {
   clicksOf,
-  ENTRY_KEY,
+  ENTRY_RECORD,
   LINE_LOG2,
   offsetBefore,
   offsetBehind,
-  setClicks,
+  RECORD_KEY,
 } from "./table";
 import { WINDOW_MASK, WINDOW_ROWS, WINDOW_SHIFT, WINDOW_TABLE } from "./windows";
 
@@ -25,8 +25,8 @@ export const sortedBatch: usize = memory.data(1024);
 export const SORTED_KEY_BYTES: usize = 4;
 export const SORTED_CLICKS: usize = 8;
 export const SORTED_ROW_LOG2: u32 = 4;
-/** Most keys have their end in the next line of the cache, if not in the first. */
-const KEY_END: usize = 24;
+/** Where most records end, in the next line of the cache, if not in the first. */
+const RECORD_END: usize = 31;
 
 /** Exported and never read: it keeps loads that only warm the cache from being optimized away. */
 export let warmed: u64 = 0;
@@ -75,20 +75,22 @@ export function nextRows(): u32 {
       sortedUntil = endOfCluster(at);
       if (at != overEnd) sortCluster(at, sortedUntil);
     }
-    const entry = table + at;
-    store<u32>(row, load<u32>(entry, ENTRY_KEY));
-    store<u64>(row, clicksOf(entry), SORTED_CLICKS);
+    store<u32>(row, load<u32>(table + at, ENTRY_RECORD));
     at = offsetBehind(at, mask);
     row += 1 << SORTED_ROW_LOG2;
   }
   let warm: u64 = 0;
   for (row = sortedBatch; row < full; row += 1 << SORTED_ROW_LOG2) {
-    const key: usize = load<u32>(row);
-    warm += load<u8>(key) + load<u8>(key + KEY_END);
+    const record: usize = load<u32>(row);
+    warm += load<u8>(record) + load<u8>(record + RECORD_END);
   }
   warmed = warm;
   for (row = sortedBatch; row < full; row += 1 << SORTED_ROW_LOG2) {
-    store<u32>(row, keyLength(load<u32>(row)), SORTED_KEY_BYTES);
+    const record: usize = load<u32>(row);
+    const key = record + RECORD_KEY;
+    store<u32>(row, key as u32);
+    store<u32>(row, keyLength(key), SORTED_KEY_BYTES);
+    store<u64>(row, clicksOf(record), SORTED_CLICKS);
   }
   const rows = ((full - sortedBatch) >> SORTED_ROW_LOG2) as u32;
   rowsLeft -= rows;
@@ -96,7 +98,7 @@ export function nextRows(): u32 {
 }
 
 function isGap(offset: u32): bool {
-  return load<u32>(table + offset, ENTRY_KEY) == 0;
+  return load<u32>(table + offset, ENTRY_RECORD) == 0;
 }
 
 /** Offset of the first gap behind `offset`. */
@@ -112,33 +114,28 @@ function sortCluster(first: u32, end: u32): void {
   const base = (first >> LINE_LOG2) << shift;
   for (let from = offsetBehind(first, mask); from != end; from = offsetBehind(from, mask)) {
     const hash = load<u32>(table + from);
-    const key = load<u32>(table + from, ENTRY_KEY);
+    const record = load<u32>(table + from, ENTRY_RECORD);
     let to = from;
     while (to != first) {
       const previous = offsetBefore(to, mask);
-      if (!isBefore(hash, key, table + previous, base)) break;
+      if (!isBefore(hash, record, table + previous, base)) break;
+      store<u32>(table + to, load<u32>(table + previous));
+      store<u32>(table + to, load<u32>(table + previous, ENTRY_RECORD), ENTRY_RECORD);
       to = previous;
     }
-    if (to == from) continue;
-    const clicks = clicksOf(table + from);
-    for (let moved = from; moved != to; ) {
-      const previous = offsetBefore(moved, mask);
-      store<u32>(table + moved, load<u32>(table + previous));
-      store<u32>(table + moved, load<u32>(table + previous, ENTRY_KEY), ENTRY_KEY);
-      setClicks(table + moved, clicksOf(table + previous));
-      moved = previous;
-    }
     store<u32>(table + to, hash);
-    store<u32>(table + to, key, ENTRY_KEY);
-    setClicks(table + to, clicks);
+    store<u32>(table + to, record, ENTRY_RECORD);
   }
 }
 
-/** Whether a key comes before that of an entry; hashes count from `base`. */
-function isBefore(hash: u32, key: u32, entry: usize, base: u32): bool {
+/** Whether a record comes before that of an entry; hashes count from `base`. */
+function isBefore(hash: u32, record: u32, entry: usize, base: u32): bool {
   const other = load<u32>(entry);
   if (hash != other) return hash - base < other - base;
-  return sameHashBefore(key, load<u32>(entry, ENTRY_KEY));
+  return sameHashBefore(
+    (record as usize) + RECORD_KEY,
+    (load<u32>(entry, ENTRY_RECORD) as usize) + RECORD_KEY,
+  );
 }
 
 function sameHashBefore(keyA: usize, keyB: usize): bool {

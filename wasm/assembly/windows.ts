@@ -4,17 +4,17 @@
  *     window record                          arena chunk
  *      0 u32 start                            0 u32 next chunk
  *      4 u32 table                            4 u32 log2 of its bytes
- *      8 u32 table bytes − 1, less the        8 keys, then slack
+ *      8 u32 table bytes − 1, less the        8 records (table.ts), then slack
  *            low 6 bits: masks an offset
  *     12 u32 rows                            directory entry
  *     16 u64 clicks                           0 u32 start
- *     24 u32 arena at: next key goes here     4 u32 window record
+ *     24 u32 arena at: next record goes here    4 u32 window record
  *     28 u32 arena end
  *     32 u32 first arena chunk
  *     36 u32 current arena chunk
  *     40 u32 bytes in chunks after it
  *     44 u32 rows the block may add
- *     48 u32 key bytes the block may add
+ *     48 u32 record bytes the block may add
  *     52 u32 next touched window
  *     56 u32 shift: hash >>> this is the
  *            line where an entry belongs
@@ -23,7 +23,7 @@
 import { PARTIAL_KEY_BYTES_MAX } from "./constants.generated";
 import { give, SLACK_BYTES, take, takeAllBack } from "./memory";
 import { runCount } from "./runs";
-import { copyEntries, LINE_BYTES, LINE_ENTRIES_LOG2, LINE_LOG2, tableShift } from "./table";
+import { copyEntries, entriesOf, LINE_BYTES, RECORD_KEY, tableShift } from "./table";
 
 export const WINDOW_TABLE: usize = 4;
 export const WINDOW_MASK: usize = 8;
@@ -35,14 +35,14 @@ const WINDOW_CHUNK_FIRST: usize = 32;
 const WINDOW_CHUNK: usize = 36;
 const WINDOW_SPARE_BYTES: usize = 40;
 const WINDOW_PENDING_ROWS: usize = 44;
-const WINDOW_PENDING_KEY_BYTES: usize = 48;
+const WINDOW_PENDING_BYTES: usize = 48;
 const WINDOW_NEXT_TOUCHED: usize = 52;
 export const WINDOW_SHIFT: usize = 56;
 const WINDOW_PROMISED: usize = 60;
 /** A run takes over the record of its window (runs.ts). */
 export const WINDOW_LOG2: u32 = 6;
 
-/** A table of 64 entries: a window with few keys (late ones) costs 2 KiB with its first arena chunk. */
+/** A table of 112 entries: a window with few keys (late ones) costs 2 KiB with its first arena chunk. */
 const TABLE_LOG2_MIN: u32 = 10;
 
 const CHUNK_LOG2: usize = 4;
@@ -142,8 +142,8 @@ function startAnew(): void {
   takeAllBack();
 }
 
-/** Notes that the block at hand may add `rows` keys of together `keyBytes` to `window`. */
-export function announce(window: usize, rows: u32, keyBytes: u32): void {
+/** Notes that the block at hand may add `rows` records of together `recordBytes` at most to `window`. */
+export function announce(window: usize, rows: u32, recordBytes: u32): void {
   const before = load<u32>(window, WINDOW_PENDING_ROWS);
   if (before == 0) {
     store<u32>(window, firstTouched as u32, WINDOW_NEXT_TOUCHED);
@@ -152,8 +152,8 @@ export function announce(window: usize, rows: u32, keyBytes: u32): void {
   store<u32>(window, before + rows, WINDOW_PENDING_ROWS);
   store<u32>(
     window,
-    load<u32>(window, WINDOW_PENDING_KEY_BYTES) + keyBytes,
-    WINDOW_PENDING_KEY_BYTES,
+    load<u32>(window, WINDOW_PENDING_BYTES) + recordBytes,
+    WINDOW_PENDING_BYTES,
   );
 }
 
@@ -185,13 +185,13 @@ export function windowRows(index: u32): u32 {
 }
 
 /** Entries, taken or not, of all open tables. */
-export function tablePlaces(): u64 {
-  let places: u64 = 0;
+export function tableEntries(): u64 {
+  let entries: u64 = 0;
   for (let i: u32 = 0; i < windowCount; i++) {
     const window = windowAt(i);
-    if (load<u32>(window, WINDOW_TABLE) != 0) places += placesOf(tableLog2(window));
+    if (load<u32>(window, WINDOW_TABLE) != 0) entries += entriesOf(tableLog2(window));
   }
-  return places;
+  return entries;
 }
 
 /** Makes room for all that has been announced, as if every row were a new key. Changes no count. */
@@ -208,7 +208,7 @@ export function settleTouched(): void {
   while (window != 0) {
     const next: usize = load<u32>(window, WINDOW_NEXT_TOUCHED);
     store<u32>(window, 0, WINDOW_PENDING_ROWS);
-    store<u32>(window, 0, WINDOW_PENDING_KEY_BYTES);
+    store<u32>(window, 0, WINDOW_PENDING_BYTES);
     if (load<u32>(window, WINDOW_ROWS) + load<u32>(window, WINDOW_PROMISED) == 0)
       closeEmpty(window);
     window = next;
@@ -229,14 +229,14 @@ function closeEmpty(window: usize): void {
   give(window, WINDOW_LOG2);
 }
 
-/** Grows the table until its rows and the announced ones fill at most 5/8 of it. */
+/** Grows the table until its rows and the announced ones fill at most 3/4 of it. */
 function reserveTable(window: usize): bool {
   const rows: u64 =
     (load<u32>(window, WINDOW_ROWS) as u64) + load<u32>(window, WINDOW_PENDING_ROWS);
   const old: usize = load<u32>(window, WINDOW_TABLE);
   const oldLog2 = old == 0 ? 0 : tableLog2(window);
   let log2 = old == 0 ? TABLE_LOG2_MIN : oldLog2;
-  while (log2 < 32 && rows * 8 > placesOf(log2) * 5) log2++;
+  while (log2 < 32 && rows * 4 > entriesOf(log2) * 3) log2++;
   if (log2 == oldLog2) return true;
   const table = take(log2);
   if (table == 0) return false;
@@ -252,17 +252,26 @@ function reserveTable(window: usize): bool {
   return true;
 }
 
-function placesOf(log2: u32): u64 {
-  return (1 as u64) << (log2 - LINE_LOG2 + LINE_ENTRIES_LOG2);
-}
-
 function tableLog2(window: usize): u32 {
   return 32 - clz<u32>(load<u32>(window, WINDOW_MASK));
 }
 
-/** What a chunk surely takes: the last key that does not fit leaves up to its length unused. */
+/** A record that would go over a line's end leaves so little of the line out, to be in one. */
+const LINE_REST_BYTES: u32 = 16;
+
+/** What a record takes of an arena at most. */
+export function recordBytesMax(keyBytes: u32): u32 {
+  return LINE_REST_BYTES + recordBytes(keyBytes);
+}
+
+function recordBytes(keyBytes: u32): u32 {
+  return ((RECORD_KEY as u32) + keyBytes + 7) & ~7;
+}
+
+/** What a chunk surely takes: the last record that does not fit leaves up to its length unused. */
 function surelyFits(room: u32): u32 {
-  return room > PARTIAL_KEY_BYTES_MAX ? room - PARTIAL_KEY_BYTES_MAX : 0;
+  const lost = recordBytesMax(PARTIAL_KEY_BYTES_MAX);
+  return room > lost ? room - lost : 0;
 }
 
 function chunkRoom(log2: u32): u32 {
@@ -271,7 +280,7 @@ function chunkRoom(log2: u32): u32 {
 
 /** Appends arena chunks until the announced keys surely fit. */
 function reserveArena(window: usize): bool {
-  const wanted = load<u32>(window, WINDOW_PENDING_KEY_BYTES);
+  const wanted = load<u32>(window, WINDOW_PENDING_BYTES);
   let sure =
     surelyFits(load<u32>(window, WINDOW_ARENA_END) - load<u32>(window, WINDOW_ARENA_AT)) +
     load<u32>(window, WINDOW_SPARE_BYTES);
@@ -307,9 +316,10 @@ function enterChunk(window: usize, chunk: usize): void {
   store<u32>(window, (at as u32) + chunkRoom(load<u32>(chunk, CHUNK_LOG2)), WINDOW_ARENA_END);
 }
 
-/** Room for a key of `bytes` (and slack) in the arena, which has been reserved. */
-export function arenaRoom(window: usize, bytes: u32): usize {
-  let at: usize = load<u32>(window, WINDOW_ARENA_AT);
+/** Room for a record in the arena, which has been reserved. */
+export function newRecord(window: usize, keyBytes: u32): usize {
+  const bytes = recordBytes(keyBytes);
+  let at = startOf(load<u32>(window, WINDOW_ARENA_AT), bytes);
   if (at + bytes > (load<u32>(window, WINDOW_ARENA_END) as usize)) {
     const next: usize = load<u32>(load<u32>(window, WINDOW_CHUNK));
     if (next == 0) unreachable();
@@ -319,10 +329,16 @@ export function arenaRoom(window: usize, bytes: u32): usize {
       WINDOW_SPARE_BYTES,
     );
     enterChunk(window, next);
-    at = load<u32>(window, WINDOW_ARENA_AT);
+    at = startOf(load<u32>(window, WINDOW_ARENA_AT), bytes);
   }
   store<u32>(window, (at as u32) + bytes, WINDOW_ARENA_AT);
   return at;
+}
+
+/** Where a record begins that may begin at `at`. */
+function startOf(at: usize, bytes: u32): usize {
+  const rest = LINE_BYTES - (at as u32 & (LINE_BYTES - 1));
+  return rest < bytes && rest <= LINE_REST_BYTES ? at + rest : at;
 }
 
 export function giveTable(window: usize): void {

@@ -1,6 +1,6 @@
 /*
  * The kernel's algorithm in C, for comparison (npm run bench:kernel): same layout, same three passes,
- * same hash, same growth as wasm/assembly/, but with prefetch instructions instead of early loads, and
+ * same hash, same growth as wasm/assembly/, but with prefetch instructions instead of early stores and loads, and
  * without the copy into linear memory. wasm/assembly/ says why things are as they are.
  *
  *     kernel ROWS.bin ROWS.index        prints {"firstSeconds", "seconds", "keys", "clicks", "checksum"}
@@ -30,9 +30,9 @@ typedef uint64_t u64;
 enum { AD_ID_MAX = 64, COUNTRY_MAX = 2, DEVICE_MAX = 16, INVALID_REASON_MAX = 32 };
 enum { KEY_MAX = 4 + AD_ID_MAX + COUNTRY_MAX + DEVICE_MAX + INVALID_REASON_MAX };
 enum { BLOCK_BYTES_MAX = 512 * 1024 - 256, BLOCK_ROWS_MAX = BLOCK_BYTES_MAX / 12 };
-enum { BATCH_ROWS = 32, SLACK = 16 };
+enum { BATCH_ROWS = 128, SLACK = 16 };
 enum { TABLE_LOG2_MIN = 10, CHUNK_LOG2_MIN = 10, CHUNK_LOG2_MAX = 16, CHUNK_HEAD = 8 };
-enum { LINE_LOG2 = 6, LINE_ENTRIES = 4 };
+enum { LINE_LOG2 = 6 };
 enum { WINDOWS_MAX = 64 };
 
 static inline u32 load32(const void *p) { u32 x; memcpy(&x, p, 4); return x; }
@@ -120,11 +120,40 @@ static inline void copyKey(u8 *to, const u8 *from, u32 bytes) {
 
 /* ---- windows: a table and an arena each ---- */
 
+/* Four entries, as wasm/assembly/table.ts has them; the last word is nothing's. */
 typedef struct {
-  u32 hash;
-  u32 key; /* offset in the area; 0: empty */
-  u64 clicks; /* and in the highest byte the key's bytes */
+  u32 hash[4];
+  u32 key[4]; /* offset in the area; 0: empty */
+  u8 clicks[4][7];
+  u32 spare;
+} Line;
+_Static_assert(sizeof(Line) == 64, "a line of the cache");
+
+/* An entry is a line and a place in it. */
+typedef struct {
+  Line *line;
+  u32 place;
 } Entry;
+
+static const u64 CLICKS_MASK = ((u64)1 << 56) - 1;
+
+static inline u64 clicksOf(const Line *line, u32 place) { return load64(line->clicks[place]) & CLICKS_MASK; }
+
+static inline void setClicks(Line *line, u32 place, u64 clicks) {
+  u8 *at = line->clicks[place];
+  store64(at, (load64(at) & ~CLICKS_MASK) | clicks);
+}
+
+/* Of a line's entries, a bit for each that has the hash or is empty. */
+static inline u32 placesInLine(const Line *line, u32 hash) {
+  __m128i same = _mm_cmpeq_epi32(load128(line->hash), _mm_set1_epi32((int)hash));
+  __m128i empty = _mm_cmpeq_epi32(load128(line->key), _mm_setzero_si128());
+  return (u32)_mm_movemask_ps(_mm_castsi128_ps(_mm_or_si128(same, empty)));
+}
+
+static inline u32 gapsInLine(const Line *line) {
+  return (u32)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(load128(line->key), _mm_setzero_si128())));
+}
 
 typedef struct {
   u32 start;
@@ -153,11 +182,12 @@ static Window *windowFor(u32 start) {
   return lastWindow;
 }
 
-static inline Entry *entryAt(const Window *window, u32 offset) {
-  return (Entry *)(area + window->table + offset);
-}
+static inline Line *lineAt(const Window *window, u32 offset) { return (Line *)(area + window->table + offset); }
 
-static inline u64 clicksOf(const Entry *entry) { return entry->clicks & (((u64)1 << 56) - 1); }
+static inline Line *lineBehind(const Window *window, const Line *line) {
+  u32 offset = (u32)((const u8 *)(line + 1) - (area + window->table));
+  return lineAt(window, offset & window->mask);
+}
 
 /* At most 5/8 full, as if every announced row were a new key. */
 static void reserveTable(Window *window) {
@@ -169,16 +199,26 @@ static void reserveTable(Window *window) {
   u32 table = take(log2);
   u32 bytes = 1u << log2;
   memset(area + table, 0, bytes);
-  u32 mask = bytes - sizeof(Entry);
+  u32 mask = bytes - sizeof(Line);
   u32 shift = 32 - (log2 - LINE_LOG2);
   if (window->log2 != 0) {
-    const Entry *old = (const Entry *)(area + window->table);
-    const Entry *end = old + ((1u << window->log2) / sizeof(Entry));
+    const Line *old = lineAt(window, 0);
+    const Line *end = old + ((1u << window->log2) / sizeof(Line));
     for (; old < end; old++) {
-      if (old->key == 0) continue;
-      u32 offset = (old->hash >> shift) << LINE_LOG2;
-      while (((Entry *)(area + table + offset))->key != 0) offset = (offset + sizeof(Entry)) & mask;
-      *(Entry *)(area + table + offset) = *old;
+      for (u32 place = 0; place < 4; place++) {
+        if (old->key[place] == 0) continue;
+        u32 offset = (old->hash[place] >> shift) << LINE_LOG2;
+        u32 gaps = gapsInLine((Line *)(area + table + offset));
+        while (gaps == 0) {
+          offset = (offset + sizeof(Line)) & mask;
+          gaps = gapsInLine((Line *)(area + table + offset));
+        }
+        Line *line = (Line *)(area + table + offset);
+        u32 gap = (u32)__builtin_ctz(gaps);
+        line->hash[gap] = old->hash[place];
+        line->key[gap] = old->key[place];
+        setClicks(line, gap, clicksOf(old, place));
+      }
     }
     give(window->table, window->log2);
   }
@@ -313,38 +353,25 @@ static void reserve(void) {
   }
 }
 
-/* Of the four entries of a line, a bit for each that has the hash or is empty. */
-static inline u32 placesInLine(const Entry *line, u32 hash) {
-  __m128i first = _mm_unpacklo_epi32(load128(line), load128(line + 1));
-  __m128i second = _mm_unpacklo_epi32(load128(line + 2), load128(line + 3));
-  __m128i hashes = _mm_unpacklo_epi64(first, second);
-  __m128i keys = _mm_unpackhi_epi64(first, second);
-  __m128i hits = _mm_or_si128(_mm_cmpeq_epi32(hashes, _mm_set1_epi32((int)hash)), _mm_cmpeq_epi32(keys, _mm_setzero_si128()));
-  return (u32)_mm_movemask_ps(_mm_castsi128_ps(hits));
-}
-
 static void count(const Row *row, u32 rows) {
-  Entry *entries[BATCH_ROWS];
+  Entry entries[BATCH_ROWS];
   for (u32 i = 0; i < rows; i++) {
-    entries[i] = entryAt(row[i].window, (row[i].hash >> row[i].window->shift) << LINE_LOG2);
-    __builtin_prefetch(entries[i], 1);
+    entries[i].line = lineAt(row[i].window, (row[i].hash >> row[i].window->shift) << LINE_LOG2);
+    __builtin_prefetch(entries[i].line, 1);
   }
   for (u32 i = 0; i < rows; i++) {
-    Entry *entry = entries[i];
-    u32 hash = row[i].hash;
-    u32 places = placesInLine(entry, hash);
+    Line *line = entries[i].line;
+    u32 places = placesInLine(line, row[i].hash);
     if (places == 0) {
-      const Window *window = row[i].window;
-      Entry *table = entryAt(window, 0);
-      do {
-        entry = (Entry *)((u8 *)table + ((u32)((u8 *)(entry + LINE_ENTRIES) - (u8 *)table) & window->mask));
-        places = placesInLine(entry, hash);
-      } while (places == 0);
+      entries[i] = (Entry){.line = lineBehind(row[i].window, line), .place = 4};
+      __builtin_prefetch(entries[i].line, 1);
+    } else {
+      u32 place = (u32)__builtin_ctz(places);
+      entries[i].place = place;
+      const u8 *stored = area + line->key[place];
+      __builtin_prefetch(stored, 0);
+      __builtin_prefetch(stored + row[i].keyBytes - 1, 0);
     }
-    entry += __builtin_ctz(places);
-    entries[i] = entry;
-    __builtin_prefetch(area + entry->key, 0);
-    __builtin_prefetch(area + entry->key + row[i].keyBytes - 1, 0);
   }
   Window *window = NULL;
   u64 clicksOfWindow = 0;
@@ -358,21 +385,36 @@ static void count(const Row *row, u32 rows) {
     u32 keyBytes = row[i].keyBytes;
     u32 hash = row[i].hash;
     u64 clicks = load32(key + keyBytes);
-    Entry *entry = entries[i];
-    u8 *table = area + window->table;
+    Line *line = entries[i].line;
+    u32 place = entries[i].place;
+    if (place == 4) {
+      u32 places = placesInLine(line, hash);
+      while (places == 0) {
+        line = lineBehind(window, line);
+        places = placesInLine(line, hash);
+      }
+      place = (u32)__builtin_ctz(places);
+    }
     while (true) {
-      if (entry->key == 0) {
+      u32 stored = line->key[place];
+      if (stored == 0) {
         u32 room = arenaRoom(window, keyBytes);
         copyKey(area + room, key, keyBytes);
-        *entry = (Entry){.hash = hash, .key = room, .clicks = clicks | (u64)keyBytes << 56};
+        line->hash[place] = hash;
+        line->key[place] = room;
+        setClicks(line, place, clicks);
         window->rows++;
         break;
       }
-      if (entry->hash == hash && sameKey(key, area + entry->key, keyBytes)) {
-        entry->clicks += clicks;
+      if (line->hash[place] == hash && sameKey(key, area + stored, keyBytes)) {
+        u8 *counter = line->clicks[place];
+        store64(counter, load64(counter) + clicks);
         break;
       }
-      entry = (Entry *)(table + ((u32)((u8 *)entry - table + sizeof(Entry)) & window->mask));
+      if (++place == 4) {
+        place = 0;
+        line = lineBehind(window, line);
+      }
     }
     clicksOfWindow += clicks;
   }
@@ -411,21 +453,23 @@ static void printTally(double firstSeconds, double seconds) {
   makeCrcTable();
   for (u32 i = 0; i < windowCount; i++) {
     const Window *window = &windows[i];
-    for (u64 offset = 0; offset <= window->mask; offset += sizeof(Entry)) {
-      const Entry *entry = entryAt(window, (u32)offset);
-      if (entry->key == 0) continue;
+    for (u64 slot = 0; slot < ((u64)window->mask + sizeof(Line)) / 16; slot++) {
+      const Line *from = lineAt(window, (u32)(slot / 4 * sizeof(Line)));
+      u32 place = slot % 4;
+      if (from->key[place] == 0) continue;
+      u64 count = clicksOf(from, place);
       u8 line[KEY_MAX + 64];
       size_t length = 0;
-      const u8 *at = area + entry->key;
+      const u8 *at = area + from->key[place];
       for (int field = 0; field < 4; field++) {
         memcpy(line + length, at + 1, *at);
         length += *at;
         line[length++] = '\n';
         at += 1 + *at;
       }
-      length += (size_t)sprintf((char *)line + length, "%" PRIu32 "\n%" PRIu64, window->start, clicksOf(entry));
+      length += (size_t)sprintf((char *)line + length, "%" PRIu32 "\n%" PRIu64, window->start, count);
       keys++;
-      clicks += clicksOf(entry);
+      clicks += count;
       checksum += crc32(line, length);
     }
   }
