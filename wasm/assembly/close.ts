@@ -5,7 +5,7 @@
  */
 import { ORIGIN_LATE, ORIGIN_ON_TIME, RESULT_TAIL_BYTES_MAX } from "./constants.generated";
 import { releaseRows } from "./ingest";
-import { copyKey } from "./keys";
+import { copyBytes } from "./keys";
 import { transfer } from "./memory";
 import { addBatch, advance, beginRun, endRun, slide } from "./runs";
 import {
@@ -103,10 +103,10 @@ export function writeChunk(tailBytes: u32, bytesMax: u32): u32 {
       if (at + 4 + keyBytes + 8 + rowEndBytes > end) break;
       const clicks = load<u64>(from, SORTED_CLICKS);
       store<u32>(at, start);
-      copyKey(at + 4, load<u32>(from), keyBytes);
+      copyBytes(at + 4, load<u32>(from), keyBytes);
       at += 4 + keyBytes;
       store<u64>(at, clicks);
-      copyKey(at + 8, rowEnd, rowEndBytes);
+      copyBytes(at + 8, rowEnd, rowEndBytes);
       at += 8 + rowEndBytes;
       rows++;
       clicksSum += clicks;

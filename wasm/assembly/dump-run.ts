@@ -11,7 +11,7 @@ import {
   FAULT_NONE,
 } from "./constants.generated";
 import { SAFE_MAX } from "./ingest";
-import { copyKey } from "./keys";
+import { copyBytes } from "./keys";
 import { transfer } from "./memory";
 import {
   beginEntries,
@@ -56,7 +56,7 @@ export function writeRunChunk(bytesMax: u32): u32 {
     const id = (load<u32>(records + (load<u32>(entry) << 2)) as usize) + RECORD_ID;
     const idBytes = 1 + (load<u8>(id) as u32);
     if (at + idBytes + 8 > end) break;
-    copyKey(at, id, idBytes);
+    copyBytes(at, id, idBytes);
     store<u64>(at + idBytes, load<u64>(entry, 8));
     at += idBytes + 8;
     runChunkRows++;

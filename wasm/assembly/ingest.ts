@@ -36,7 +36,7 @@ import {
   INVALID_REASON_BYTES_MAX,
 } from "./constants.generated";
 import { keyHash } from "./key-hash";
-import { copyKey, sameKey } from "./keys";
+import { copyBytes, sameKey } from "./keys";
 import { ROW_INDEX_ENTRY_BYTES, rowIndex, transfer } from "./memory";
 import {
   addClicks,
@@ -64,9 +64,9 @@ import {
 } from "./windows";
 
 /** Enough to cover a cache miss with work, few enough to stay in the first-level cache. */
-const BATCH_ROWS: u32 = 128;
+const BATCH_ROWS: u32 = 256;
 /** Per row of a batch: address of its table entry, or of a line to look for it in, which is odd then. */
-const batch: usize = memory.data(512);
+const batch: usize = memory.data(1024);
 const BATCH_ENTRY_BYTES: u32 = 4;
 const IS_LINE: usize = 1;
 
@@ -241,7 +241,11 @@ function count<T>(index: usize, rows: u32): void {
       warm += warmRecord(load<u32>(entry, ENTRY_RECORD), load<u32>(row, 4));
     } else {
       window = load<u32>(row, 12);
-      const next = lineBehind(line, load<u32>(window, WINDOW_TABLE), load<u32>(window, WINDOW_MASK));
+      const next = lineBehind(
+        line,
+        load<u32>(window, WINDOW_TABLE),
+        load<u32>(window, WINDOW_MASK),
+      );
       warmLine(next);
       store<u32>(slot, (next | IS_LINE) as u32);
       lineSteps++;
@@ -314,7 +318,7 @@ function insert(
 ): void {
   const record = newRecord(window, keyBytes);
   store<u64>(record, clicks);
-  copyKey(record + RECORD_KEY, key, keyBytes);
+  copyBytes(record + RECORD_KEY, key, keyBytes);
   store<u32>(entry, hash);
   store<u32>(entry, record as u32, ENTRY_RECORD);
   store<u32>(window, load<u32>(window, WINDOW_ROWS) + 1, WINDOW_ROWS);

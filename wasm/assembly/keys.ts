@@ -32,9 +32,12 @@ function sameShortKey(a: usize, b: usize, bytes: u32): bool {
   return (load<u64>(a) ^ load<u64>(b)) << ((64 - (rest << 3)) as u64) == 0;
 }
 
-/** Copies a key; reads and writes up to 15 bytes past its end. */
-export function copyKey(to: usize, from: usize, bytes: u32): void {
-  for (let at: u32 = 0; at < bytes; at += 16) v128.store(to + at, v128.load(from + at));
+/** Copies `bytes` bytes; of fewer than 16, it reads and writes 16. */
+export function copyBytes(to: usize, from: usize, bytes: u32): void {
+  // The last 16 bytes overlap those before: what is behind the end may be far away (another line of the cache).
+  const last: u32 = bytes < 16 ? 0 : bytes - 16;
+  for (let at: u32 = 0; at < last; at += 16) v128.store(to + at, v128.load(from + at));
+  v128.store(to + last, v128.load(from + last));
 }
 
 /** Order of two different keys by their bytes: whether `a` comes first. */

@@ -84,7 +84,7 @@ let lastRun: usize = 0;
 let making: bool = false;
 let untracked: u64 = 0;
 /** Slots of the batch, after hashes. */
-const slots: usize = memory.data(256);
+const slots: usize = memory.data(1024);
 
 /** @param windows ascending: called once for each sliding window, before anything else */
 export function addSlidingWindow(windows: u32): void {

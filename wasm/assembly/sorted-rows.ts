@@ -3,7 +3,8 @@
  *
  * An entry stands in the line where its hash belongs or behind, with no gap between (table.ts). So the
  * entries between two gaps belong there, before all that stand behind: each such cluster begins with a
- * line and is sorted by itself, where it stands, and the table remains a table. One cluster may go over
+ * line and is sorted by itself. One within a line is ranked without a branch; a longer one is sorted where it
+ * stands, and the table remains a table. One cluster may go over
  * the table's end into its start: it is sorted as the one piece that it is, and what went over comes last.
  */
 import { keyHash } from "./key-hash";
@@ -11,17 +12,22 @@ import { keyBefore, keyLength } from "./keys";
 import {
   clicksOf,
   ENTRY_RECORD,
+  LINE_BYTES,
+  LINE_ENTRIES,
   LINE_LOG2,
   offsetBefore,
   offsetBehind,
+  rankRecords,
   RECORD_KEY,
+  takenInLine,
+  warmRecord,
 } from "./table";
 import { WINDOW_MASK, WINDOW_ROWS, WINDOW_SHIFT, WINDOW_TABLE } from "./windows";
 
 /** Rows that are handed out at a time: enough to cover cache misses (ingest.ts). */
-export const SORTED_BATCH_ROWS: u32 = 64;
-/** The batch: key u32 (its address), key bytes u32, clicks u64. */
-export const sortedBatch: usize = memory.data(1024);
+export const SORTED_BATCH_ROWS: u32 = 256;
+/** The batch: key u32 (its address), key bytes u32, clicks u64. A line's entries go in together. */
+export const sortedBatch: usize = memory.data(4192);
 export const SORTED_KEY_BYTES: usize = 4;
 export const SORTED_CLICKS: usize = 8;
 export const SORTED_ROW_LOG2: u32 = 4;
@@ -29,7 +35,7 @@ export const SORTED_ROW_LOG2: u32 = 4;
 const RECORD_END: usize = 31;
 
 /** Exported and never read: it keeps loads that only warm the cache from being optimized away. */
-export let warmed: u64 = 0;
+export let warmed: u32 = 0;
 
 const NO_OFFSET: u32 = u32.MAX_VALUE;
 
@@ -68,21 +74,41 @@ export function beginRows(window: usize): void {
 /** Fills `sortedBatch`; the keys are in the cache. Returns the number of rows, 0 at the end. */
 export function nextRows(): u32 {
   let row = sortedBatch;
-  const full = sortedBatch + (min(rowsLeft, SORTED_BATCH_ROWS) << SORTED_ROW_LOG2);
-  while (row < full) {
+  const wanted = sortedBatch + ((SORTED_BATCH_ROWS - LINE_ENTRIES + 1) << SORTED_ROW_LOG2);
+  while (row < wanted && rowsLeft > 0) {
+    if (at == sortedUntil && at != overEnd && at % LINE_BYTES == 0) {
+      const taken = takenInLine(table + at);
+      // Most clusters are in one line.
+      if (
+        taken == 0 ||
+        (taken < LINE_ENTRIES && rankRecords(table + at, taken, row, SORTED_ROW_LOG2))
+      ) {
+        at = (at + LINE_BYTES) & mask;
+        sortedUntil = at;
+        row += taken << SORTED_ROW_LOG2;
+        rowsLeft -= taken;
+        continue;
+      }
+    }
     if (at == sortedUntil) {
-      while (isGap(at)) at = offsetBehind(at, mask);
+      if (isGap(at)) {
+        at = offsetBehind(at, mask);
+        sortedUntil = at;
+        continue;
+      }
       sortedUntil = endOfCluster(at);
       if (at != overEnd) sortCluster(at, sortedUntil);
     }
     store<u32>(row, load<u32>(table + at, ENTRY_RECORD));
     at = offsetBehind(at, mask);
     row += 1 << SORTED_ROW_LOG2;
+    rowsLeft--;
   }
-  let warm: u64 = 0;
+  const full = row;
+  let warm: u32 = 0;
   for (row = sortedBatch; row < full; row += 1 << SORTED_ROW_LOG2) {
     const record: usize = load<u32>(row);
-    warm += load<u8>(record) + load<u8>(record + RECORD_END);
+    warm += warmRecord(record, 0);
   }
   warmed = warm;
   for (row = sortedBatch; row < full; row += 1 << SORTED_ROW_LOG2) {
@@ -92,9 +118,7 @@ export function nextRows(): u32 {
     store<u32>(row, keyLength(key), SORTED_KEY_BYTES);
     store<u64>(row, clicksOf(record), SORTED_CLICKS);
   }
-  const rows = ((full - sortedBatch) >> SORTED_ROW_LOG2) as u32;
-  rowsLeft -= rows;
-  return rows;
+  return ((full - sortedBatch) >> SORTED_ROW_LOG2) as u32;
 }
 
 function isGap(offset: u32): bool {

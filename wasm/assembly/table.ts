@@ -19,7 +19,7 @@
  */
 export const LINE_LOG2: u32 = 6;
 export const LINE_BYTES: u32 = 1 << LINE_LOG2;
-const LINE_ENTRIES: u32 = 7;
+export const LINE_ENTRIES: u32 = 7;
 const LANES: u32 = (1 << LINE_ENTRIES) - 1;
 const LINE_SPARE: usize = 28;
 export const ENTRY_RECORD: usize = 32;
@@ -75,6 +75,35 @@ function gapInLine(line: usize): usize {
   );
 }
 
+/** How many of a line's entries are taken: the first so many. */
+export function takenInLine(line: usize): u32 {
+  const gap = gapInLine(line);
+  return gap == 0 ? LINE_ENTRIES : ((gap - line) as u32) >> 2;
+}
+
+/**
+ * Stores the records of a line's first `count` entries at `to`, ascending by hash, `1 << stepLog2` bytes
+ * apart; false when two hashes are the same, and what is there then makes no sense.
+ */
+export function rankRecords(line: usize, count: u32, to: usize, stepLog2: u32): bool {
+  const lanes = ((1 as u32) << count) - 1;
+  const low = v128.load(line);
+  const high = v128.load(line, 16);
+  let same: u32 = 0;
+  for (let entry = line; entry < line + (count << 2); entry += 4) {
+    const hash = v128.splat<u32>(load<u32>(entry));
+    const smaller =
+      (v128.bitmask<u32>(v128.lt<u32>(low, hash)) as u32) |
+      ((v128.bitmask<u32>(v128.lt<u32>(high, hash)) as u32) << 4);
+    const equal =
+      (v128.bitmask<u32>(v128.eq<u32>(low, hash)) as u32) |
+      ((v128.bitmask<u32>(v128.eq<u32>(high, hash)) as u32) << 4);
+    same += popcnt<u32>(equal & lanes);
+    store<u32>(to + (popcnt<u32>(smaller & lanes) << stepLog2), load<u32>(entry, ENTRY_RECORD));
+  }
+  return same == count;
+}
+
 function firstEntry(line: usize, low: v128, high: v128): usize {
   const places = ((v128.bitmask<u32>(low) | (v128.bitmask<u32>(high) << 4)) as u32) & LANES;
   return places == 0 ? 0 : line + (ctz<u32>(places) << 2);
@@ -82,7 +111,7 @@ function firstEntry(line: usize, low: v128, high: v128): usize {
 
 /** The line behind a line. @param mask of line offsets: the table's bytes − LINE_BYTES */
 export function lineBehind(line: usize, table: usize, mask: u32): usize {
-  return table + (((line - table) as u32 + LINE_BYTES) & mask);
+  return table + ((((line - table) as u32) + LINE_BYTES) & mask);
 }
 
 export function entryBehind(entry: usize, table: usize, mask: u32): usize {
@@ -92,7 +121,7 @@ export function entryBehind(entry: usize, table: usize, mask: u32): usize {
 /** Entries follow each other at distances of 4 bytes, and of 40 from line to line. */
 export function offsetBehind(offset: u32, mask: u32): u32 {
   const next = offset + 4;
-  return (next & 28) == 28 ? ((next + 36) & mask) : next;
+  return (next & 28) == 28 ? (next + 36) & mask : next;
 }
 
 export function offsetBefore(offset: u32, mask: u32): u32 {

@@ -1,7 +1,7 @@
 /** The ads with the greatest sums of a sliding window, written as rows of wire/top.ts into the transfer area. */
 import { RECORD_ID, records, slotsUsed, sumsOf } from "./ads";
 import { TOP_COUNT_MAX } from "./constants.generated";
-import { copyKey } from "./keys";
+import { copyBytes } from "./keys";
 import { transfer } from "./memory";
 import { boundary, slidingWindow, untrackedIn } from "./runs";
 
@@ -37,11 +37,11 @@ export function writeTop(index: u32, count: u32, tailBytes: u32): u32 {
     store<u32>(at, boundary as u32);
     store<u16>(at, windows as u16, 4);
     store<u16>(at, (i + 1) as u16, 6);
-    copyKey(at + 8, id, idBytes);
+    copyBytes(at + 8, id, idBytes);
     at += 8 + idBytes;
     store<u64>(at, clicks);
     store<u64>(at, untracked, 8);
-    copyKey(at + 16, topTail, tailBytes);
+    copyBytes(at + 16, topTail, tailBytes);
     at += 16 + tailBytes;
     topClicks += clicks;
   }

@@ -115,17 +115,18 @@ static inline bool sameKey(const u8 *a, const u8 *b, u32 bytes) {
 }
 
 static inline void copyKey(u8 *to, const u8 *from, u32 bytes) {
-  for (u32 at = 0; at < bytes; at += 16) _mm_storeu_si128((__m128i *)(to + at), load128(from + at));
+  u32 last = bytes < 16 ? 0 : bytes - 16;
+  for (u32 at = 0; at < last; at += 16) _mm_storeu_si128((__m128i *)(to + at), load128(from + at));
+  _mm_storeu_si128((__m128i *)(to + last), load128(from + last));
 }
 
 /* ---- windows: a table and an arena each ---- */
 
-/* Four entries, as wasm/assembly/table.ts has them; the last word is nothing's. */
+/* Seven entries and records, as wasm/assembly/table.ts has them. */
+enum { LINE_ENTRIES = 7, RECORD_KEY = 8, NEAR_KEY_BYTES = 56 };
 typedef struct {
-  u32 hash[4];
-  u32 key[4]; /* offset in the area; 0: empty */
-  u8 clicks[4][7];
-  u32 spare;
+  u32 hash[8];
+  u32 record[8]; /* offset in the area; 0: empty */
 } Line;
 _Static_assert(sizeof(Line) == 64, "a line of the cache");
 
@@ -137,22 +138,22 @@ typedef struct {
 
 static const u64 CLICKS_MASK = ((u64)1 << 56) - 1;
 
-static inline u64 clicksOf(const Line *line, u32 place) { return load64(line->clicks[place]) & CLICKS_MASK; }
-
-static inline void setClicks(Line *line, u32 place, u64 clicks) {
-  u8 *at = line->clicks[place];
-  store64(at, (load64(at) & ~CLICKS_MASK) | clicks);
-}
-
 /* Of a line's entries, a bit for each that has the hash or is empty. */
 static inline u32 placesInLine(const Line *line, u32 hash) {
-  __m128i same = _mm_cmpeq_epi32(load128(line->hash), _mm_set1_epi32((int)hash));
-  __m128i empty = _mm_cmpeq_epi32(load128(line->key), _mm_setzero_si128());
-  return (u32)_mm_movemask_ps(_mm_castsi128_ps(_mm_or_si128(same, empty)));
+  __m128i hashes = _mm_set1_epi32((int)hash);
+  __m128i none = _mm_setzero_si128();
+  __m128i low = _mm_or_si128(_mm_cmpeq_epi32(load128(line->hash), hashes), _mm_cmpeq_epi32(load128(line->record), none));
+  __m128i high =
+      _mm_or_si128(_mm_cmpeq_epi32(load128(line->hash + 4), hashes), _mm_cmpeq_epi32(load128(line->record + 4), none));
+  u32 places = (u32)_mm_movemask_ps(_mm_castsi128_ps(low)) | (u32)_mm_movemask_ps(_mm_castsi128_ps(high)) << 4;
+  return places & ((1 << LINE_ENTRIES) - 1);
 }
 
 static inline u32 gapsInLine(const Line *line) {
-  return (u32)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(load128(line->key), _mm_setzero_si128())));
+  __m128i none = _mm_setzero_si128();
+  u32 gaps = (u32)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(load128(line->record), none))) |
+             (u32)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(load128(line->record + 4), none))) << 4;
+  return gaps & ((1 << LINE_ENTRIES) - 1);
 }
 
 typedef struct {
@@ -164,7 +165,7 @@ typedef struct {
   u32 rows;
   u64 clicks;
   u32 arenaAt, arenaEnd, chunkFirst, chunk, spareBytes;
-  u32 pendingRows, pendingKeyBytes;
+  u32 pendingRows, pendingBytes;
 } Window;
 
 static Window windows[WINDOWS_MAX];
@@ -189,11 +190,11 @@ static inline Line *lineBehind(const Window *window, const Line *line) {
   return lineAt(window, offset & window->mask);
 }
 
-/* At most 5/8 full, as if every announced row were a new key. */
+/* At most 3/4 full, as if every announced row were a new key. */
 static void reserveTable(Window *window) {
   u64 rows = (u64)window->rows + window->pendingRows;
   u32 log2 = window->log2 == 0 ? TABLE_LOG2_MIN : window->log2;
-  while (rows * 8 > ((u64)1 << (log2 - 4)) * 5) log2++;
+  while (rows * 4 > ((u64)1 << (log2 - LINE_LOG2)) * LINE_ENTRIES * 3) log2++;
   if (log2 > 31) fail("a table of 4 GiB");
   if (log2 == window->log2) return;
   u32 table = take(log2);
@@ -205,8 +206,8 @@ static void reserveTable(Window *window) {
     const Line *old = lineAt(window, 0);
     const Line *end = old + ((1u << window->log2) / sizeof(Line));
     for (; old < end; old++) {
-      for (u32 place = 0; place < 4; place++) {
-        if (old->key[place] == 0) continue;
+      /* Lines are filled from their start. */
+      for (u32 place = 0; place < LINE_ENTRIES && old->record[place] != 0; place++) {
         u32 offset = (old->hash[place] >> shift) << LINE_LOG2;
         u32 gaps = gapsInLine((Line *)(area + table + offset));
         while (gaps == 0) {
@@ -216,8 +217,7 @@ static void reserveTable(Window *window) {
         Line *line = (Line *)(area + table + offset);
         u32 gap = (u32)__builtin_ctz(gaps);
         line->hash[gap] = old->hash[place];
-        line->key[gap] = old->key[place];
-        setClicks(line, gap, clicksOf(old, place));
+        line->record[gap] = old->record[place];
       }
     }
     give(window->table, window->log2);
@@ -228,7 +228,16 @@ static void reserveTable(Window *window) {
   window->log2 = log2;
 }
 
-static u32 surelyFits(u32 room) { return room > KEY_MAX ? room - KEY_MAX : 0; }
+/* A record that would go over a line's end leaves so little of the line out, to be in one. */
+enum { LINE_REST = 16 };
+
+static u32 recordBytes(u32 keyBytes) { return (RECORD_KEY + keyBytes + 7) & ~7u; }
+static u32 recordBytesMax(u32 keyBytes) { return LINE_REST + recordBytes(keyBytes); }
+
+static u32 surelyFits(u32 room) {
+  u32 lost = recordBytesMax(KEY_MAX);
+  return room > lost ? room - lost : 0;
+}
 static u32 chunkRoom(u32 log2) { return (1u << log2) - CHUNK_HEAD - SLACK; }
 
 static void enterChunk(Window *window, u32 chunk) {
@@ -242,7 +251,7 @@ static void reserveArena(Window *window) {
   u32 sure = surelyFits(window->arenaEnd - window->arenaAt) + window->spareBytes;
   u32 last = window->chunk;
   while (last != 0 && load32(area + last) != 0) last = load32(area + last);
-  while (sure < window->pendingKeyBytes) {
+  while (sure < window->pendingBytes) {
     u32 log2 = CHUNK_LOG2_MIN;
     if (last != 0) {
       log2 = load32(area + last + 4) + 1;
@@ -262,15 +271,22 @@ static void reserveArena(Window *window) {
   }
 }
 
-static u32 arenaRoom(Window *window, u32 bytes) {
-  if (window->arenaAt + bytes > window->arenaEnd) {
+static u32 startOf(u32 at, u32 bytes) {
+  u32 rest = sizeof(Line) - at % sizeof(Line);
+  return rest < bytes && rest <= LINE_REST ? at + rest : at;
+}
+
+static u32 newRecord(Window *window, u32 keyBytes) {
+  u32 bytes = recordBytes(keyBytes);
+  u32 at = startOf(window->arenaAt, bytes);
+  if (at + bytes > window->arenaEnd) {
     u32 next = load32(area + window->chunk);
     if (next == 0) fail("the arena was not reserved");
     window->spareBytes -= surelyFits(chunkRoom(load32(area + next + 4)));
     enterChunk(window, next);
+    at = startOf(window->arenaAt, bytes);
   }
-  u32 at = window->arenaAt;
-  window->arenaAt += bytes;
+  window->arenaAt = at + bytes;
   return at;
 }
 
@@ -300,16 +316,16 @@ typedef struct {
 
 static Row rowIndex[BLOCK_ROWS_MAX];
 
-static void announce(Window *window, u32 rows, u32 keyBytes) {
+static void announce(Window *window, u32 rows, u32 recordBytes) {
   window->pendingRows += rows;
-  window->pendingKeyBytes += keyBytes;
+  window->pendingBytes += recordBytes;
 }
 
 static void check(const u8 *at, u32 bytes, u32 rows) {
   const u8 *end = at + bytes;
   if (rows > BLOCK_ROWS_MAX) fail("too many rows in a block");
   Window *window = NULL;
-  u32 start = 0, pendingRows = 0, pendingKeyBytes = 0;
+  u32 start = 0, pendingRows = 0, pendingBytes = 0;
   for (u32 row = 0; row < rows; row++) {
     /* Behind the last block there is slack for the lengths of a row that is none (readWhole). */
     const u8 *key = at + 4;
@@ -327,19 +343,19 @@ static void check(const u8 *at, u32 bytes, u32 rows) {
     }
     if (load32(next) == 0) fail("a row without clicks");
     if (window == NULL || load32(at) != start) {
-      if (window != NULL) announce(window, pendingRows, pendingKeyBytes);
+      if (window != NULL) announce(window, pendingRows, pendingBytes);
       pendingRows = 0;
-      pendingKeyBytes = 0;
+      pendingBytes = 0;
       start = load32(at);
       window = windowFor(start);
     }
     u32 keyBytes = (u32)(next - key);
     pendingRows++;
-    pendingKeyBytes += keyBytes;
+    pendingBytes += recordBytesMax(keyBytes);
     rowIndex[row] = (Row){.key = key, .keyBytes = keyBytes, .hash = (u32)(keyHash(key, keyBytes) >> 32), .window = window};
     at = next + 4;
   }
-  if (window != NULL) announce(window, pendingRows, pendingKeyBytes);
+  if (window != NULL) announce(window, pendingRows, pendingBytes);
   if (at != end) fail("bytes are left over");
 }
 
@@ -349,7 +365,7 @@ static void reserve(void) {
     reserveTable(&windows[i]);
     reserveArena(&windows[i]);
     windows[i].pendingRows = 0;
-    windows[i].pendingKeyBytes = 0;
+    windows[i].pendingBytes = 0;
   }
 }
 
@@ -363,14 +379,14 @@ static void count(const Row *row, u32 rows) {
     Line *line = entries[i].line;
     u32 places = placesInLine(line, row[i].hash);
     if (places == 0) {
-      entries[i] = (Entry){.line = lineBehind(row[i].window, line), .place = 4};
+      entries[i] = (Entry){.line = lineBehind(row[i].window, line), .place = LINE_ENTRIES};
       __builtin_prefetch(entries[i].line, 1);
     } else {
       u32 place = (u32)__builtin_ctz(places);
       entries[i].place = place;
-      const u8 *stored = area + line->key[place];
-      __builtin_prefetch(stored, 0);
-      __builtin_prefetch(stored + row[i].keyBytes - 1, 0);
+      const u8 *record = area + line->record[place];
+      __builtin_prefetch(record, 1);
+      if (row[i].keyBytes > NEAR_KEY_BYTES) __builtin_prefetch(record + RECORD_KEY + row[i].keyBytes, 0);
     }
   }
   Window *window = NULL;
@@ -387,7 +403,7 @@ static void count(const Row *row, u32 rows) {
     u64 clicks = load32(key + keyBytes);
     Line *line = entries[i].line;
     u32 place = entries[i].place;
-    if (place == 4) {
+    if (place == LINE_ENTRIES) {
       u32 places = placesInLine(line, hash);
       while (places == 0) {
         line = lineBehind(window, line);
@@ -396,22 +412,21 @@ static void count(const Row *row, u32 rows) {
       place = (u32)__builtin_ctz(places);
     }
     while (true) {
-      u32 stored = line->key[place];
-      if (stored == 0) {
-        u32 room = arenaRoom(window, keyBytes);
-        copyKey(area + room, key, keyBytes);
+      u32 record = line->record[place];
+      if (record == 0) {
+        record = newRecord(window, keyBytes);
+        store64(area + record, clicks);
+        copyKey(area + record + RECORD_KEY, key, keyBytes);
         line->hash[place] = hash;
-        line->key[place] = room;
-        setClicks(line, place, clicks);
+        line->record[place] = record;
         window->rows++;
         break;
       }
-      if (line->hash[place] == hash && sameKey(key, area + stored, keyBytes)) {
-        u8 *counter = line->clicks[place];
-        store64(counter, load64(counter) + clicks);
+      if (line->hash[place] == hash && sameKey(key, area + record + RECORD_KEY, keyBytes)) {
+        store64(area + record, load64(area + record) + clicks);
         break;
       }
-      if (++place == 4) {
+      if (++place == LINE_ENTRIES) {
         place = 0;
         line = lineBehind(window, line);
       }
@@ -453,14 +468,15 @@ static void printTally(double firstSeconds, double seconds) {
   makeCrcTable();
   for (u32 i = 0; i < windowCount; i++) {
     const Window *window = &windows[i];
-    for (u64 slot = 0; slot < ((u64)window->mask + sizeof(Line)) / 16; slot++) {
-      const Line *from = lineAt(window, (u32)(slot / 4 * sizeof(Line)));
-      u32 place = slot % 4;
-      if (from->key[place] == 0) continue;
-      u64 count = clicksOf(from, place);
+    for (u64 slot = 0; slot < ((u64)window->mask + sizeof(Line)) / 8; slot++) {
+      const Line *from = lineAt(window, (u32)(slot / 8 * sizeof(Line)));
+      u32 place = slot % 8;
+      if (place == LINE_ENTRIES || from->record[place] == 0) continue;
+      const u8 *record = area + from->record[place];
+      u64 count = load64(record) & CLICKS_MASK;
       u8 line[KEY_MAX + 64];
       size_t length = 0;
-      const u8 *at = area + from->key[place];
+      const u8 *at = record + RECORD_KEY;
       for (int field = 0; field < 4; field++) {
         memcpy(line + length, at + 1, *at);
         length += *at;
