@@ -1,44 +1,46 @@
 /**
- * Ads of sliding windows: each has a slot, and for each sliding window a sum. An ad is here as long as a
- * run holds it.
+ * Ads of sliding windows: each has a record, a slot, and for each sliding window a sum. An ad is here as
+ * long as a run holds it. They are found by a table like those of counts (table.ts).
  *
- *     table entry (8 bytes; record 0: empty)     record (whole words of 8 bytes)
- *      0 u32 hash     high half of the id's       0 u32 slot
- *      4 u32 record                               4 u8 id bytes, then the id
- *
- *     for each slot, in arrays of their own
- *     records     u32   its record; of a free slot the next free one + 1
- *     references  u32   runs that hold it
- *     live        u64   clicks of the run that is being made
- *     marks       1 bit whether the run that is being made holds it
- *     sums        u64   for each sliding window
+ *     record (at a multiple of 8)                       for each slot, in arrays of their own
+ *      0 56 bits   clicks in the run that is made        records     u32   of a free slot the next free one + 1
+ *      7 u8        nothing: warmRecord writes it         references  u32   runs that hold it
+ *      8 u32       slot                                  marks       1 bit whether the run that is made holds it
+ *     12 u8        id bytes, then the id                 sums        u64   for each sliding window
  */
 import { SLIDING_WINDOWS_MAX } from "./constants.generated";
 import { keyHash } from "./key-hash";
 import { sameKey } from "./keys";
 import { give, SLACK_BYTES, take } from "./memory";
+import {
+  copyEntries,
+  entriesOf,
+  ENTRY_RECORD,
+  entryBehind,
+  entryInLine,
+  LINE_BYTES,
+  LINE_LOG2,
+  lineBehind,
+  tableShift,
+} from "./table";
 
-const ENTRY_LOG2: u32 = 3;
-const ENTRY_BYTES: u32 = 8;
-const ENTRY_RECORD: usize = 4;
 const TABLE_LOG2_MIN: u32 = 10;
 
-export const RECORD_ID: usize = 4;
-/** log2 of what a page of records takes: 64 KiB. */
+export const RECORD_SLOT: usize = 8;
+export const RECORD_ID: usize = 12;
+/** log2 of what a chunk of records takes: 64 KiB. */
 const RECORDS_LOG2: u32 = 16;
-/** A record's words of 8 bytes at most: slot, length and 64 bytes are 69 bytes. */
-const RECORD_WORDS_MAX: u32 = 9;
+/** A record's words of 8 bytes at most: clicks, slot, length and 64 bytes are 77 bytes. */
+const RECORD_WORDS_MAX: u32 = 10;
 
 const SLOTS_LOG2_MIN: u32 = 9;
-
-export const NO_SLOT: u32 = u32.MAX_VALUE;
 
 export let adCount: u32 = 0;
 
 let table: usize = 0;
 let tableLog2: u32 = 0;
 /** The first free record of each number of words, which holds the next. */
-const freeRecords: usize = memory.data(40);
+const freeRecords: usize = memory.data(44);
 /** Where the next record goes, and how far; chunks of records are linked by their first word. */
 let recordsAt: usize = 0;
 let recordsEnd: usize = 0;
@@ -51,7 +53,6 @@ export let slotsUsed: u32 = 0;
 let freeSlot: u32 = 0;
 export let records: usize = 0;
 export let references: usize = 0;
-export let live: usize = 0;
 export let marks: usize = 0;
 let sumsCount: u32 = 0;
 const sums: usize = memory.data(32);
@@ -71,47 +72,49 @@ export function adHash(id: usize): u32 {
   return (keyHash(id, 1 + (load<u8>(id) as u32)) >> 32) as u32;
 }
 
-/** Where the table begins to look for a hash; the table must be there. */
-export function adEntry(hash: u32): usize {
-  return table + ((hash >> (32 - (tableLog2 - ENTRY_LOG2))) << ENTRY_LOG2);
-}
-
+/** Whether there is a table; without one there are no ads. */
 export function hasAdTable(): bool {
   return table != 0;
 }
 
-/** The record of the first entry from `entry` on with that hash, 0 when a gap comes first; only warms the cache. */
-export function likelyRecord(entry: usize, hash: u32): usize {
-  const end = table + ((1 as usize) << tableLog2);
-  while (entry < end) {
-    const head = load<u64>(entry);
-    if ((head as u32) == hash || head >> 32 == 0) return (head >> 32) as usize;
-    entry += ENTRY_BYTES;
-  }
-  return 0;
+/** The line of the table where an ad of that hash belongs. */
+export function adLine(hash: u32): usize {
+  return table + ((hash >> tableShift(tableLog2)) << LINE_LOG2);
 }
 
-/** The slot of the ad whose id stands at `id`, or NO_SLOT. */
-export function findSlot(id: usize, hash: u32): u32 {
-  if (table == 0) return NO_SLOT;
-  const mask = ((1 as u32) << tableLog2) - ENTRY_BYTES;
+function tableMask(): u32 {
+  return ((1 as u32) << tableLog2) - LINE_BYTES;
+}
+
+/** The entry of the ad whose id (with its length in front) stands at `id`, or the empty one where it belongs. */
+function entryOf(id: usize, hash: u32): usize {
+  const mask = tableMask();
   const bytes = 1 + (load<u8>(id) as u32);
-  let entry = adEntry(hash);
+  let line = adLine(hash);
+  let entry = entryInLine(line, hash);
+  while (entry == 0) {
+    line = lineBehind(line, table, mask);
+    entry = entryInLine(line, hash);
+  }
   while (true) {
     const record: usize = load<u32>(entry, ENTRY_RECORD);
-    if (record == 0) return NO_SLOT;
-    if (load<u32>(entry) == hash && sameKey(id, record + RECORD_ID, bytes))
-      return load<u32>(record);
-    entry = table + ((((entry - table) as u32) + ENTRY_BYTES) & mask);
+    if (record == 0) return entry;
+    if (load<u32>(entry) == hash && sameKey(id, record + RECORD_ID, bytes)) return entry;
+    entry = entryBehind(entry, table, mask);
   }
 }
 
-/** A slot for an ad that has none, with sums of 0; NO_SLOT when memory is at its limit. */
-export function addAd(id: usize, hash: u32): u32 {
-  if (!growTable() || (freeSlot == 0 && !growSlots())) return NO_SLOT;
+/** The record of an ad, 0 when there is none. */
+export function findAd(id: usize, hash: u32): usize {
+  return table == 0 ? 0 : load<u32>(entryOf(id, hash), ENTRY_RECORD);
+}
+
+/** A record for an ad that has none, with sums of 0; 0 when memory is at its limit. */
+export function addAd(id: usize, hash: u32): usize {
+  if (!growTable() || (freeSlot == 0 && !growSlots())) return 0;
   const bytes = 1 + (load<u8>(id) as u32);
   const record = takeRecord(recordWords(bytes));
-  if (record == 0) return NO_SLOT;
+  if (record == 0) return 0;
   let slot = slotsUsed;
   if (freeSlot != 0) {
     slot = freeSlot - 1;
@@ -119,22 +122,25 @@ export function addAd(id: usize, hash: u32): u32 {
   } else {
     slotsUsed++;
   }
-  store<u32>(record, slot);
+  store<u64>(record, 0);
+  store<u32>(record, slot, RECORD_SLOT);
   memory.copy(record + RECORD_ID, id, bytes);
   store<u32>(records + (slot << 2), record as u32);
   store<u32>(references + (slot << 2), 0);
-  store<u64>(live + (slot << 3), 0);
   for (let i: u32 = 0; i < sumsCount; i++) store<u64>(sumsOf(i) + (slot << 3), 0);
-  place(hash, record as u32);
+  const entry = entryOf(id, hash);
+  store<u32>(entry, hash);
+  store<u32>(entry, record as u32, ENTRY_RECORD);
   adCount++;
-  return slot;
+  return record;
 }
 
 /** Forgets the ad of a slot that no run holds. */
 export function dropAd(slot: u32): void {
   const record: usize = load<u32>(records + (slot << 2));
-  takeOut(adHash(record + RECORD_ID), record as u32);
-  const list = freeRecords + (recordWords(1 + (load<u8>(record, RECORD_ID) as u32)) << 2);
+  const id = record + RECORD_ID;
+  takeOut(entryOf(id, adHash(id)));
+  const list = freeRecords + (recordWords(1 + (load<u8>(id) as u32)) << 2);
   store<u32>(record, load<u32>(list));
   store<u32>(list, record as u32);
   store<u32>(records + (slot << 2), freeSlot);
@@ -155,7 +161,7 @@ export function dropAllAds(): void {
   recordsAt = 0;
   recordsEnd = 0;
   memory.fill(freeRecords, 0, (RECORD_WORDS_MAX + 1) << 2);
-  if (slotsLog2 != 0) giveSlots(records, references, live, marks, sums, slotsLog2);
+  if (slotsLog2 != 0) giveSlots(records, references, marks, sums, slotsLog2);
   slotsLog2 = 0;
   slotsUsed = 0;
   freeSlot = 0;
@@ -187,54 +193,43 @@ function takeRecord(words: u32): usize {
   return record;
 }
 
-/** Makes room for one more entry: at most 5/8 of them are taken. */
+/** Makes room for one more entry: at most 3/4 of them are taken. */
 function growTable(): bool {
-  const places: u64 = table == 0 ? 0 : (1 as u64) << (tableLog2 - ENTRY_LOG2);
-  if (((adCount as u64) + 1) * 8 <= places * 5) return true;
+  const entries = table == 0 ? 0 : entriesOf(tableLog2);
+  if (((adCount as u64) + 1) * 4 <= entries * 3) return true;
   const log2 = table == 0 ? TABLE_LOG2_MIN : tableLog2 + 1;
   const grown = take(log2);
   if (grown == 0) return false;
   memory.fill(grown, 0, (1 as usize) << log2);
-  const old = table;
-  const oldEnd = table + (table == 0 ? 0 : (1 as usize) << tableLog2);
-  const oldLog2 = tableLog2;
+  if (table != 0) {
+    copyEntries(table, (1 as u32) << tableLog2, grown, log2);
+    give(table, tableLog2);
+  }
   table = grown;
   tableLog2 = log2;
-  for (let entry = old; entry < oldEnd; entry += ENTRY_BYTES) {
-    const record = load<u32>(entry, ENTRY_RECORD);
-    if (record != 0) place(load<u32>(entry), record);
-  }
-  if (old != 0) give(old, oldLog2);
   return true;
 }
 
-function place(hash: u32, record: u32): void {
-  const mask = ((1 as u32) << tableLog2) - ENTRY_BYTES;
-  let entry = adEntry(hash);
-  while (load<u32>(entry, ENTRY_RECORD) != 0) {
-    entry = table + ((((entry - table) as u32) + ENTRY_BYTES) & mask);
-  }
-  store<u32>(entry, hash);
-  store<u32>(entry, record, ENTRY_RECORD);
-}
-
-/** Closes the gap that an entry leaves: what stands behind moves up as far as it belongs (Knuth, volume 3, 6.4 R). */
-function takeOut(hash: u32, record: u32): void {
-  const mask = ((1 as u32) << tableLog2) - ENTRY_BYTES;
-  let gap = (adEntry(hash) - table) as u32;
-  while (load<u32>(table + gap, ENTRY_RECORD) != record) gap = (gap + ENTRY_BYTES) & mask;
-  let at = gap;
+/** Closes the gap that an entry leaves: entries behind it that may stand there move up (Knuth, volume 3, 6.4 R). */
+function takeOut(entry: usize): void {
+  const mask = tableMask();
+  const offsetMask = mask | (LINE_BYTES - 1);
+  let gap = entry;
+  let behind = entry;
   while (true) {
-    at = (at + ENTRY_BYTES) & mask;
-    const moved = load<u64>(table + at);
-    if (moved >> 32 == 0) break;
-    const home = (adEntry(moved as u32) - table) as u32;
-    // It may move unless it belongs behind the gap: in circular order, gap < home ≤ at.
-    if (((at - home) & mask) < ((at - gap) & mask)) continue;
-    store<u64>(table + gap, moved);
-    gap = at;
+    behind = entryBehind(behind, table, mask);
+    const record = load<u32>(behind, ENTRY_RECORD);
+    if (record == 0) break;
+    const hash = load<u32>(behind);
+    const home = adLine(hash);
+    // It may stand at or behind the start of its line: not when that comes after the gap, in circular order.
+    if ((((behind - home) as u32) & offsetMask) < (((behind - gap) as u32) & offsetMask)) continue;
+    store<u32>(gap, hash);
+    store<u32>(gap, record, ENTRY_RECORD);
+    gap = behind;
   }
-  store<u64>(table + gap, 0);
+  store<u32>(gap, 0);
+  store<u32>(gap, 0, ENTRY_RECORD);
 }
 
 /** Makes room for one more slot. */
@@ -243,16 +238,15 @@ function growSlots(): bool {
   const log2 = slotsLog2 == 0 ? SLOTS_LOG2_MIN : slotsLog2 + 1;
   const grownRecords = take(log2 + 2);
   const grownReferences = take(log2 + 2);
-  const grownLive = take(log2 + 3);
   const grownMarks = take(log2 - 3);
-  let whole = grownRecords != 0 && grownReferences != 0 && grownLive != 0 && grownMarks != 0;
+  let whole = grownRecords != 0 && grownReferences != 0 && grownMarks != 0;
   for (let i: u32 = 0; i < sumsCount; i++) {
     const grown = take(log2 + 3);
     store<u32>(grownSums + (i << 2), grown as u32);
     whole = whole && grown != 0;
   }
   if (!whole) {
-    giveSlots(grownRecords, grownReferences, grownLive, grownMarks, grownSums, log2);
+    giveSlots(grownRecords, grownReferences, grownMarks, grownSums, log2);
     return false;
   }
   const slots = slotsUsed;
@@ -260,16 +254,14 @@ function growSlots(): bool {
   if (slotsLog2 != 0) {
     memory.copy(grownRecords, records, slots << 2);
     memory.copy(grownReferences, references, slots << 2);
-    memory.copy(grownLive, live, slots << 3);
     memory.copy(grownMarks, marks, (1 as usize) << (slotsLog2 - 3));
     for (let i: u32 = 0; i < sumsCount; i++) {
       memory.copy(load<u32>(grownSums + (i << 2)), sumsOf(i), slots << 3);
     }
-    giveSlots(records, references, live, marks, sums, slotsLog2);
+    giveSlots(records, references, marks, sums, slotsLog2);
   }
   records = grownRecords;
   references = grownReferences;
-  live = grownLive;
   marks = grownMarks;
   memory.copy(sums, grownSums, sumsCount << 2);
   slotsLog2 = log2;
@@ -281,14 +273,12 @@ const grownSums: usize = memory.data(32);
 function giveSlots(
   ofRecords: usize,
   ofReferences: usize,
-  ofLive: usize,
   ofMarks: usize,
   ofSums: usize,
   log2: u32,
 ): void {
   giveIfTaken(ofRecords, log2 + 2);
   giveIfTaken(ofReferences, log2 + 2);
-  giveIfTaken(ofLive, log2 + 3);
   giveIfTaken(ofMarks, log2 - 3);
   for (let i: u32 = 0; i < sumsCount; i++) giveIfTaken(load<u32>(ofSums + (i << 2)), log2 + 3);
 }

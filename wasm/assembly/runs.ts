@@ -18,16 +18,15 @@
 import {
   addAd,
   adCount,
-  adEntry,
   adHash,
+  adLine,
   dropAd,
   dropAllAds,
-  findSlot,
+  findAd,
   hasAdTable,
-  likelyRecord,
-  live,
   marks,
-  NO_SLOT,
+  RECORD_SLOT,
+  records,
   references,
   slotsUsed,
   sumsOf,
@@ -35,6 +34,7 @@ import {
 import { SLIDING_WINDOWS_MAX } from "./constants.generated";
 import { give, take } from "./memory";
 import { SORTED_BATCH_ROWS, SORTED_CLICKS, SORTED_ROW_LOG2, sortedBatch } from "./sorted-rows";
+import { addClicks, clicksOf, ENTRY_RECORD, entryInLine, warmLine, warmRecord } from "./table";
 import { WINDOW_LOG2 } from "./windows";
 
 const RUN_NUMBER: usize = 4;
@@ -74,8 +74,11 @@ export let runBytes: u64 = 0;
 /** Clicks that are untracked because memory was at its limit: no limit of the state's, so machines may differ in them. */
 export let untrackedForMemory: u64 = 0;
 
-/** Beside NO_SLOT, and beyond all slots, too. */
-const NO_MEMORY: u32 = NO_SLOT - 1;
+/** What is no record of an ad: there are limits, or no memory. */
+const NO_PLACE: usize = 0;
+const NO_MEMORY: usize = 1;
+/** Before the first slot. */
+const NO_SLOT: u32 = u32.MAX_VALUE;
 
 let firstRun: usize = 0;
 let lastRun: usize = 0;
@@ -83,8 +86,8 @@ let lastRun: usize = 0;
 /** Of the run that is being made. */
 let making: bool = false;
 let untracked: u64 = 0;
-/** Slots of the batch, after hashes. */
-const slots: usize = memory.data(1024);
+/** Hashes of the batch's ads. */
+const hashes: usize = memory.data(1024);
 
 /** @param windows ascending: called once for each sliding window, before anything else */
 export function addSlidingWindow(windows: u32): void {
@@ -206,57 +209,58 @@ export function beginRun(start: u32): void {
   untracked = 0;
 }
 
-/** Adds the rows of `sortedBatch` (whose keys begin with the ad's id) to the run that is being made. */
+/**
+ * Adds the rows of `sortedBatch` (whose keys begin with the ad's id) to the run that is being made: as
+ * `ingest` does, first all lines of the table are loaded, then all records, then clicks are added.
+ */
 export function addBatch(rows: u32): void {
   if (!making) return;
   if (rows > SORTED_BATCH_ROWS) unreachable();
-  let warm: u64 = 0;
-  const warmable = hasAdTable();
   for (let i: u32 = 0; i < rows; i++) {
     const hash = adHash(load<u32>(sortedBatch + (i << SORTED_ROW_LOG2)));
-    store<u32>(slots + (i << 2), hash);
-    if (warmable) warm += load<u64>(adEntry(hash));
+    store<u32>(hashes + (i << 2), hash);
   }
-  if (warmable) {
+  if (hasAdTable()) {
+    for (let i: u32 = 0; i < rows; i++) warmLine(adLine(load<u32>(hashes + (i << 2))));
+    let warm: u32 = 0;
     for (let i: u32 = 0; i < rows; i++) {
-      const hash = load<u32>(slots + (i << 2));
-      warm += load<u32>(likelyRecord(adEntry(hash), hash));
+      const hash = load<u32>(hashes + (i << 2));
+      const entry = entryInLine(adLine(hash), hash);
+      if (entry != 0) warm += warmRecord(load<u32>(entry, ENTRY_RECORD), 0);
     }
+    warmedAds = warm;
   }
   for (let i: u32 = 0; i < rows; i++) {
-    const id: usize = load<u32>(sortedBatch + (i << SORTED_ROW_LOG2));
-    const slot = placeInRun(id, load<u32>(slots + (i << 2)), false);
-    store<u32>(slots + (i << 2), slot);
-    if (slot < NO_MEMORY) warm += load<u64>(live + (slot << 3));
-  }
-  warmedAds = warm;
-  for (let i: u32 = 0; i < rows; i++) {
-    const slot = load<u32>(slots + (i << 2));
-    const clicks = load<u64>(sortedBatch + (i << SORTED_ROW_LOG2), SORTED_CLICKS);
-    if (slot >= NO_MEMORY) {
+    const row = sortedBatch + (i << SORTED_ROW_LOG2);
+    const clicks = load<u64>(row, SORTED_CLICKS);
+    const record = placeInRun(load<u32>(row), load<u32>(hashes + (i << 2)), false);
+    if (record > NO_MEMORY) {
+      addClicks(record, clicks);
+    } else {
       untracked += clicks;
-      if (slot == NO_MEMORY) untrackedForMemory += clicks;
-    } else store<u64>(live + (slot << 3), load<u64>(live + (slot << 3)) + clicks);
+      if (record == NO_MEMORY) untrackedForMemory += clicks;
+    }
   }
 }
 
 /** Exported and never read: it keeps loads that only warm the cache from being optimized away. */
-export let warmedAds: u64 = 0;
+export let warmedAds: u32 = 0;
 
-/** The slot of an ad that has or gets a place in the run that is being made; NO_SLOT or NO_MEMORY when it gets none. */
-function placeInRun(id: usize, hash: u32, unlimited: bool): u32 {
-  let slot = findSlot(id, hash);
-  if (slot != NO_SLOT && isMarked(slot)) return slot;
-  if (!unlimited && runRows >= runRowsMax) return NO_SLOT;
-  if (slot == NO_SLOT) {
-    if (!unlimited && adCount >= adsMax) return NO_SLOT;
-    slot = addAd(id, hash);
-    if (slot == NO_SLOT) return NO_MEMORY;
+/** The record of an ad that has or gets a place in the run that is being made; NO_PLACE or NO_MEMORY when it gets none. */
+function placeInRun(id: usize, hash: u32, unlimited: bool): usize {
+  let record = findAd(id, hash);
+  if (record != 0 && isMarked(load<u32>(record, RECORD_SLOT))) return record;
+  if (!unlimited && runRows >= runRowsMax) return NO_PLACE;
+  if (record == 0) {
+    if (!unlimited && adCount >= adsMax) return NO_PLACE;
+    record = addAd(id, hash);
+    if (record == 0) return NO_MEMORY;
   }
+  const slot = load<u32>(record, RECORD_SLOT);
   const word = marks + ((slot >> 6) << 3);
   store<u64>(word, load<u64>(word) | ((1 as u64) << (slot & 63)));
   runRows++;
-  return slot;
+  return record;
 }
 
 function isMarked(slot: u32): bool {
@@ -301,8 +305,9 @@ function writeEntries(run: usize): void {
     store<u64>(marks + (i << 3), 0);
     for (; bits != 0; bits &= bits - 1) {
       const slot = (i << 6) + (ctz<u64>(bits) as u32);
-      const clicks = load<u64>(live + (slot << 3));
-      store<u64>(live + (slot << 3), 0);
+      const record: usize = load<u32>(records + (slot << 2));
+      const clicks = clicksOf(record);
+      store<u64>(record, 0);
       if (at + ENTRY_BYTES_MAX > end) {
         const next = nextChunk(run, chunk);
         if (next == 0) {
@@ -476,9 +481,9 @@ export function rowsMissing(run: usize): u32 {
 /** Adds a row to the run that is being restored; false when the ad is in it already, or memory is at its limit. */
 export function restoreRow(run: usize, id: usize, clicks: u64): bool {
   const before = runRows;
-  const slot = placeInRun(id, adHash(id), true);
-  if (slot >= NO_MEMORY || runRows == before) return false;
-  store<u64>(live + (slot << 3), clicks);
+  const record = placeInRun(id, adHash(id), true);
+  if (record <= NO_MEMORY || runRows == before) return false;
+  addClicks(record, clicks);
   store<u32>(run, load<u32>(run, RUN_PROMISED) - 1, RUN_PROMISED);
   return true;
 }
