@@ -138,7 +138,8 @@ export interface Kernel {
    * Makes this kernel the one that `state()` describes; it must be empty and new. Then come all rows,
    * in any order, through `restoreWindows` and `restoreRun`, each run's chunks one after the other.
    * Until every row that the state promises is there, no other method may be called. From then on
-   * the kernel gives the bytes that the dumped one would have given.
+   * the kernel gives the bytes that the dumped one would have given. Rows or a state that contradict each
+   * other throw, and so does a state that finds no memory (OUT_OF_MEMORY_REASON): that kernel is of no use.
    */
   restoreState(state: KernelState): void;
   /** Rows of a chunk of `dumpWindows`; one that is not what it should be is refused whole. */

@@ -90,7 +90,7 @@ interface KernelExports {
   readonly checkRunRows: BlockCall;
   readonly runFaultOffset: Global32;
   addRunRows(number: number, rows: number): number;
-  rowsMissing(run: number): number;
+  readonly memoryIsOut: Global32;
 }
 /** Takes the rows in the transfer area; returns a fault code. */
 type BlockCall = (bytes: number, rows: number) => number;
@@ -191,8 +191,9 @@ export function createWasmKernel(
 
   function ingestWith(call: BlockCall, body: Uint8Array, rows: number): IngestOutcome {
     const refusal = taken(body, rows, call, kernel.faultOffset);
-    assertEqual("rows of a block", refusal === null ? rows : 0, u32(kernel.ingestedRows));
-    return refusal ?? { ok: true, clicks: safe(kernel.ingestedClicks.value) };
+    if (refusal !== null) return refusal;
+    assertEqual("rows of a block", rows, u32(kernel.ingestedRows));
+    return { ok: true, clicks: safe(kernel.ingestedClicks.value) };
   }
 
   /** The chunks of what has been begun, with the given bytes behind each chunk's rows. */
@@ -364,10 +365,7 @@ export function createWasmKernel(
     restoreWindows(body, rows) {
       if (missing === null) throw new Error("rows without a state");
       const outcome = ingestWith(kernel.ingestSnapshot, body, rows);
-      if (!outcome.ok) {
-        if (outcome.reason === OUT_OF_MEMORY_REASON) throw outOfMemory();
-        return outcome;
-      }
+      if (!outcome.ok) return outcome;
       missing.takeWindows(openWindows(), rows);
       return outcome;
     },
@@ -378,8 +376,10 @@ export function createWasmKernel(
       if (refusal !== null) return refusal;
       const clicks = safe(kernel.runChunkClicks.value);
       missing.takeRun(number, rows, clicks);
-      if (kernel.addRunRows(number, rows) === 0) {
-        throw new Error(`run ${number} has an ad twice, or there is no memory for it`);
+      const added = kernel.addRunRows(number, rows) >>> 0;
+      if (added !== rows) {
+        if (kernel.memoryIsOut.value !== 0) throw outOfMemory();
+        throw new Error(`run ${number} has an ad twice`);
       }
       return { ok: true, clicks };
     },

@@ -131,7 +131,7 @@ function closeWindows(state: PartitionState): Emission | null {
   // The first message only says what time it is.
   if (before === 0) return null;
 
-  return emission(state, (unit) =>
+  return emit(state, (unit) =>
     state.kernel.close({
       closedThroughSeconds: boundarySeconds,
       lateThroughSeconds: before,
@@ -148,7 +148,7 @@ function closeWindows(state: PartitionState): Emission | null {
  */
 function emitEarly(state: PartitionState): Emission {
   const { windowSeconds, chunkBytesMax } = state.settings;
-  return emission(state, (unit) =>
+  return emit(state, (unit) =>
     state.kernel.emitEarly({
       closedThroughSeconds: state.closedThroughSeconds,
       windowSeconds,
@@ -158,7 +158,7 @@ function emitEarly(state: PartitionState): Emission {
   );
 }
 
-function emission(
+function emit(
   state: PartitionState,
   chunksOf: (unit: EmissionUnit) => readonly RowChunk[],
 ): Emission {

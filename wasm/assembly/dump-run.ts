@@ -94,16 +94,19 @@ function fail(fault: u32, at: usize): u32 {
   return fault;
 }
 
-/** Adds the checked rows to a run; false when an ad comes twice or memory is at its limit: the kernel is no use then. */
-export function addRunRows(number: u32, rows: u32): bool {
+/**
+ * Adds the checked rows to a run. Returns how many were added: fewer when an ad comes twice or memory is at
+ * its limit, and the kernel is of no use then.
+ */
+export function addRunRows(number: u32, rows: u32): u32 {
   const run = findRun(number);
-  if (run == 0 || rows > rowsMissing(run)) return false;
+  if (run == 0 || rows > rowsMissing(run)) unreachable();
   let at = transfer;
   for (let row: u32 = 0; row < rows; row++) {
     const idBytes = 1 + (load<u8>(at) as u32);
-    if (!restoreRow(run, at, load<u64>(at + idBytes))) return false;
+    if (!restoreRow(run, at, load<u64>(at + idBytes))) return row;
     at += idBytes + 8;
   }
   if (rows > 0 && rowsMissing(run) == 0) endRestoredRun(run);
-  return true;
+  return rows;
 }

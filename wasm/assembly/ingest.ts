@@ -126,6 +126,7 @@ function check<T>(bytes: u32, rows: u32): u32 {
   let start: u32 = 0;
   let pendingRows: u32 = 0;
   let pendingBytes: u32 = 0;
+  let hasMemory = true;
   let fault = FAULT_NONE;
   for (let index = rowIndex; index < indexEnd; index += ROW_INDEX_ENTRY_BYTES) {
     const key = at + 4;
@@ -159,7 +160,8 @@ function check<T>(bytes: u32, rows: u32): u32 {
       pendingBytes = 0;
       start = load<u32>(at);
       window = windowFor(start);
-      if (window == 0) return FAULT_OUT_OF_MEMORY;
+      // Not said yet: the rest of the block may have a fault of its own.
+      if (window == 0) hasMemory = false;
     }
     const keyBytes = (next - key) as u32;
     pendingRows++;
@@ -172,7 +174,8 @@ function check<T>(bytes: u32, rows: u32): u32 {
   }
   if (window != 0) announce(window, pendingRows, pendingBytes);
   if (fault != FAULT_NONE) return fault;
-  return at == end ? FAULT_NONE : fail(FAULT_LEFT_OVER, at);
+  if (at != end) return fail(FAULT_LEFT_OVER, at);
+  return hasMemory ? FAULT_NONE : FAULT_OUT_OF_MEMORY;
 }
 
 function fail(fault: u32, at: usize): u32 {

@@ -38,9 +38,9 @@ export { bytesTaken, transfer } from "./memory";
 export {
   boundary,
   findRun,
+  memoryIsOut,
   restoreBoundary,
   restoreRun,
-  rowsMissing,
   runAfter,
   runBytes,
   runClicks,

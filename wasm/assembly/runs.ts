@@ -478,10 +478,14 @@ export function rowsMissing(run: usize): u32 {
   return load<u32>(run, RUN_PROMISED);
 }
 
+/** Why `restoreRow` said false. */
+export let memoryIsOut: bool = false;
+
 /** Adds a row to the run that is being restored; false when the ad is in it already, or memory is at its limit. */
 export function restoreRow(run: usize, id: usize, clicks: u64): bool {
   const before = runRows;
   const record = placeInRun(id, adHash(id), true);
+  memoryIsOut = record == NO_MEMORY;
   if (record <= NO_MEMORY || runRows == before) return false;
   addClicks(record, clicks);
   store<u32>(run, load<u32>(run, RUN_PROMISED) - 1, RUN_PROMISED);

@@ -214,8 +214,14 @@ class Pair {
     const chunks = shuffledChunks(theirs, random);
     const kernel = this.#makeKernel(this.#limits);
     const reference = createReferenceKernel(this.#limits);
-    giveState(kernel, mine.state);
     giveState(reference, theirs.state);
+    try {
+      giveState(kernel, mine.state);
+    } catch (error) {
+      // Windows are opened in another order than they were at first, and memory is at its limit.
+      if (!this.#hasLittleMemory || (error as Error).message !== OUT_OF_MEMORY_REASON) throw error;
+      return;
+    }
     if (trouble !== null && !this.#isRefusedByBoth(trouble, theirs, chunks, kernel, reference)) {
       return;
     }

@@ -66,7 +66,7 @@ export interface Sequence {
 
 const OPERATIONS_MAX = 35;
 const PAGE_BYTES = 65_536;
-/** 20 pages of static areas (a block, its row index, sort counters) and one for the rest. */
+/** 20 pages of static areas (a block, its row index, the orders of pages) and one for the rest. */
 const MEMORY_PAGES_MIN = 21;
 /** A page takes 32 windows of few rows, or a thousand rows of one window. */
 const FREE_PAGES = [0, 1, 2, 3, 4, 6, 9, 14, 24] as const;
