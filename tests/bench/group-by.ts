@@ -10,6 +10,13 @@ export interface GroupBy {
   tell(tally: TallyMaker): void;
 }
 
+/**
+ * A process groups a case so many times, and is compared in the last pass. Compilers and memory that has
+ * never been used make the first ones slower: the kernel's got faster until the fourth or fifth (118, 109,
+ * 107, 103, 101, 101 ms in one run of the second case), and a process that runs for days is there.
+ */
+export const PASSES = 5;
+
 export interface Clocked<T> {
   readonly seconds: number;
   readonly result: T;

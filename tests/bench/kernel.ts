@@ -12,6 +12,7 @@ import { benchCase, rounded, WrongResultError } from "./bench-case.ts";
 import type { KernelCaseFigures } from "./bench-case.ts";
 import { caseBytesMax, CASES, writeCase } from "./cases.ts";
 import type { BenchCase } from "./cases.ts";
+import { PASSES } from "./group-by.ts";
 import { buildNative } from "./native.ts";
 import { contenders, runSliding } from "./round.ts";
 import { MINUTES } from "./sliding.ts";
@@ -27,26 +28,27 @@ Contenders, each on one thread, in a process of its own each round, with the sam
   wasm        the kernel as production runs it, copies into linear memory included
   native      the same algorithm in C with prefetch instructions, cc -O3 -march=native, no copy
   js_map      a Map with string keys for each window
-  js_typed    the same algorithm on typed arrays, with a 32-bit hash (MurmurHash3 x86_32)
+  js_typed    open addressing on typed arrays, keys in an arena, rows in batches: the same without what
+              JavaScript has no words for (lines compared at once, 64-bit hashes: MurmurHash3 x86_32)
   clickhouse  the embedded engine: SELECT … FROM file(…, RowBinary) GROUP BY …, max_threads = 1, FORMAT Null;
               the file is in the page cache
-Each process groups the whole case twice and is timed in its second pass, with compiled code and memory that
-it has used before, as in a process that runs for days; first_pass_rows_per_s has the rates without both.
+Each process groups the whole case ${PASSES} times and is timed in its last pass, with compiled code and memory
+that it has used before, as in a process that runs for days; first_pass_rows_per_s has the rates without both.
 Rounds are interleaved (wasm, native, …, wasm, …); figures are medians, spread_percent says by how much a
 contender's slowest round is slower than its fastest. All must come to the same keys, clicks and checksum,
 or the exit code is 1.
 
-What only the kernel does, in the process of its passes and after the second; rows of a close are keys:
+What only the kernel does, in the process of its passes and with the last; rows of a close are keys:
   close_ms_per_million_rows         with sliding windows, as in production: rows sorted and encoded, runs made
                                     and added to the sums (nothing leaves them here: see close_ms_median)
-  close_counts_ms_per_million_rows  a kernel without sliding windows, also in its second pass: sorted and encoded
+  close_counts_ms_per_million_rows  a kernel without sliding windows, also in its last pass: sorted and encoded
   close_over_ingest                 the close of a million rows over the ingestion of two million, same round
   close_counts_over_ingest          the same of the kernel without sliding windows
   top1000_ms                        the first 1,000 ads of the last ${MINUTES} windows
   dump_ms                           all open rows (as many as keys) in canonical order
   dump_run_ms                       the newest run, dumped_run_rows ads
-  restore_ms                        a new kernel from open rows and the first pass's runs, restored_rows in all
-  bytes_per_key                     linear memory after the first pass, the area for sorting included
+  restore_ms                        a new kernel from open rows and the runs of the passes before, restored_rows in all
+  bytes_per_key                     linear memory after the first pass, room for the next block's rows included
   bytes_per_ad_minute               the runs' bytes for each ad in each of them
 The restored kernel and the one without sliding windows must close to the same bytes, and the list must be
 the one that follows from the closed rows, or the exit code is 1.

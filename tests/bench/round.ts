@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { endingWithParent } from "../../infra/stack/children.ts";
 import type { CaseFiles } from "./cases.ts";
+import { PASSES } from "./group-by.ts";
 import type { SlidingOutcome } from "./sliding.ts";
 import type { Tally } from "./tally.ts";
 
@@ -36,7 +37,7 @@ export interface KernelOutcome {
 export interface RoundOutcome {
   /** From the first block to the last one's end, in a process that has never done it. */
   readonly firstSeconds: number;
-  /** The same in the second pass. */
+  /** The same in the last pass. */
   readonly seconds: number;
   readonly tally: Tally;
   /** The kernel's only. */
@@ -75,7 +76,7 @@ export function contenders(directory: string, nativeProgram: string | null): Con
           {
             name: "native",
             async run({ rowsFile, indexFile }) {
-              const printed = await output(nativeProgram, [rowsFile, indexFile]);
+              const printed = await output(nativeProgram, [rowsFile, indexFile, String(PASSES)]);
               const { firstSeconds, seconds, ...tally } = JSON.parse(printed) as Tally & {
                 firstSeconds: number;
                 seconds: number;
