@@ -52,8 +52,7 @@ export interface TopAd {
 
 export interface TopList {
   readonly ads: readonly TopAd[];
-  /** None without ads: the rows carry it. */
-  readonly untrackedClicks: number | undefined;
+  readonly untrackedClicks: number;
 }
 
 /** A list of top ads; everything in its rows but ads and clicks is checked here. */
@@ -70,7 +69,7 @@ export function topOf(kernel: Kernel, windows: number, count = 1_000): TopList {
       windowEndSeconds: closedThroughSeconds,
       windows,
       rank: i + 1,
-      untrackedClicks: rows[0]!.untrackedClicks,
+      untrackedClicks: chunk.untrackedClicks,
       partitions: UNIT.partitions,
       partition: UNIT.partition,
       emission: UNIT.emission,
@@ -79,7 +78,7 @@ export function topOf(kernel: Kernel, windows: number, count = 1_000): TopList {
   });
   return {
     ads: rows.map((row, i) => ({ id: ids[i]!, clicks: row.clicks })),
-    untrackedClicks: rows[0]?.untrackedClicks,
+    untrackedClicks: chunk.untrackedClicks,
   };
 }
 

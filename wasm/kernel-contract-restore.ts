@@ -263,6 +263,10 @@ export function restoreContract(name: string, create: CreateKernel): void {
         [{ windowSeconds: 0 }, "windows of 0 seconds"],
         [{ runsMade: Number.NaN }, "runsMade is NaN"],
         [{ runsMade: 3 }, "run 4 of 3"],
+        [{ runsMade: 2 ** 32 }, "runsMade is 4294967296"],
+        [{ windows: [{ ...window, rows: 2 ** 32 }] }, "rows of a window is 4294967296"],
+        [withRun({ number: 2 ** 32 }), "number of a run is 4294967296"],
+        [withRun({ rows: 2 ** 32, clicks: 2 ** 33 }), "rows of a run is 4294967296"],
         [{ windows: [{ ...window, rows: 0 }] }, "without rows"],
         [{ windows: [{ ...window, rows: 1.5 }] }, "rows of a window is 1.5"],
         [{ windows: [{ ...window, windowStartSeconds: -60 }] }, "starts at -60"],
@@ -290,6 +294,25 @@ export function restoreContract(name: string, create: CreateKernel): void {
       kernel.restoreState(STATE);
       complete(kernel);
       expect(kernel.state()).toEqual(STATE);
+    });
+
+    test("a kernel that refused a block and a request is still new", () => {
+      const kernel = create();
+      expect(kernel.ingest(new Uint8Array(1), 1).ok).toBe(false);
+      expect(kernel.ingest(new Uint8Array(0), 0).ok).toBe(true);
+      expect(() => kernel.close(closeRequest({ windowSeconds: 0 }))).toThrow("0 seconds");
+      kernel.restoreState(STATE);
+      complete(kernel);
+      expect(kernel.state()).toEqual(STATE);
+    });
+
+    test("a run without rows is complete, and takes a chunk of none while others wait", () => {
+      const kernel = create();
+      const untracked = { ...RUN, rows: 0, clicks: 0, untrackedClicks: 3 };
+      kernel.restoreState({ ...STATE, runs: [untracked] });
+      expect(kernel.restoreRun(1, new Uint8Array(0), 0)).toEqual({ ok: true, clicks: 0 });
+      completeWindows(kernel);
+      expect(kernel.state().runs).toEqual([untracked]);
     });
 
     test("rows that the state did not promise throw", () => {

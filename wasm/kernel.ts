@@ -20,8 +20,9 @@ export { OUT_OF_MEMORY_REASON } from "./layout.ts";
 
 /**
  * A block is ingested whole or not at all; `offset` is where in the rows the value begins that is at
- * fault. One reason is not the block's fault: OUT_OF_MEMORY_REASON (wasm/layout.ts), with offset 0;
- * after all windows were closed, it fits if it fits a new kernel.
+ * fault. One reason is not the block's fault: OUT_OF_MEMORY_REASON (wasm/layout.ts), with offset 0. After
+ * all windows were closed, it fits if it fits a new kernel; when there are runs, one of half the memory,
+ * for sliding windows take no more than half.
  */
 export type IngestOutcome =
   | { readonly ok: true; readonly clicks: number }
@@ -48,6 +49,11 @@ export interface RowChunk {
   readonly rows: number;
   readonly clicks: number;
   readonly body: Uint8Array;
+}
+
+export interface TopList extends RowChunk {
+  /** What each row carries, also when there is none. */
+  readonly untrackedClicks: number;
 }
 
 export interface TopRequest {
@@ -118,7 +124,7 @@ export interface Kernel {
    * untracked clicks, which each row carries. Most clicks first, ads of equal counts in the order of
    * their ids' bytes; ads without clicks are not in it.
    */
-  top(request: TopRequest): RowChunk;
+  top(request: TopRequest): TopList;
 
   /** Starts of the windows that hold rows, ascending, seconds since 1970. */
   windows(): number[];
@@ -138,7 +144,7 @@ export interface Kernel {
    * Makes this kernel the one that `state()` describes; it must be empty and new. Then come all rows,
    * in any order, through `restoreWindows` and `restoreRun`, each run's chunks one after the other.
    * Until every row that the state promises is there, no other method may be called. From then on
-   * the kernel gives the bytes that the dumped one would have given. Rows or a state that contradict each
+   * the kernel gives the bytes that the dumped one would have given, if its limits are the same. Rows or a state that contradict each
    * other throw, and so does a state that finds no memory (OUT_OF_MEMORY_REASON): that kernel is of no use.
    */
   restoreState(state: KernelState): void;

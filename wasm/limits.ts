@@ -25,22 +25,27 @@ export interface KernelLimits {
   readonly slidingWindows: readonly number[];
 }
 
-/**
- * Half of what 32-bit pointers reach. At the other limits, with ids of 11 bytes: open windows 10,000,000
- * keys × 75 bytes = 750 MB; ads 4,000,000 × 100 bytes = 400 MB; runs 150,000,000 × 3 bytes = 450 MB.
- * tests/bench prints what they really take.
- */
+/** Half of what 32-bit pointers reach. Sliding windows take at most half of it (assembly/memory.ts), counts the rest. */
 export const KERNEL_BYTES_MAX = 2 ** 31;
+
+/** Measured: a key of the longest strings takes 152 bytes of table and record, one with an id of 11 bytes 45. */
+const LONGEST_KEY_BYTES = 152;
 
 export const KERNEL_LIMITS: KernelLimits = {
   bytesMax: KERNEL_BYTES_MAX,
-  // 50,000 clicks/s in two open windows of a minute are 6,000,000 keys when no two clicks share one.
-  keysMax: 10_000_000,
+  // What leaves early leaves at once, as one emission: 2,000,000 rows are 110 MB with ids of 11 bytes, 390 MB
+  // at the longest, and a second of work. At the peak, 50,000 clicks/s, two open windows of a minute are
+  // 6,000,000 keys at most in all partitions together: from three on, none gets there by traffic alone.
+  keysMax: 2_000_000,
   // A shard takes clicks of the last 1,440 minutes: every one of them late, twice over.
   windowsMax: 3_000,
   // The 2,000,000 ads of today, with three years of growth by 30 %.
   adsMax: 4_000_000,
-  // 2,000,000 ads in each of 60 minutes, and a quarter more that comes late.
+  // 2,000,000 ads in each of 60 minutes, and a quarter more that comes late: 2 to 3 bytes each.
   runRowsMax: 150_000_000,
   slidingWindows: SLIDING_WINDOWS,
 };
+
+if (KERNEL_LIMITS.keysMax * LONGEST_KEY_BYTES > KERNEL_BYTES_MAX / 4) {
+  throw new Error("counts must fit their half of a kernel, while a table grows, too");
+}

@@ -2,7 +2,7 @@
  * What a kernel that is being restored still waits for. Rows that its state does not promise throw: the
  * snapshot's bytes were what they should be (whoever reads it has checked), so whoever wrote it was wrong.
  */
-import type { KernelState, RunFacts } from "./kernel.ts";
+import type { KernelState } from "./kernel.ts";
 
 type WindowRows = KernelState["windows"][number];
 
@@ -17,21 +17,17 @@ export class MissingRows {
 
   constructor(state: KernelState) {
     this.#windows = new Map(state.windows.map((w) => [w.windowStartSeconds, w.rows]));
-    this.#runs = new Map(
-      state.runs
-        .filter((run: RunFacts) => run.rows > 0)
-        .map(({ number, rows, clicks }) => [number, { rows, clicks }]),
-    );
+    this.#runs = new Map(state.runs.map(({ number, rows, clicks }) => [number, { rows, clicks }]));
     this.#promised = new Map(this.#windows);
   }
 
   /** What is missing, in words; none: the kernel is restored. */
   inWords(): string | undefined {
     for (const [start, rows] of this.#windows) {
-      if (rows > 0) return `window ${start} is not restored: ${rows} rows are missing`;
+      return `window ${start} is not restored: ${rows} rows are missing`;
     }
     for (const [number, { rows }] of this.#runs) {
-      return `run ${number} is not restored: ${rows} rows are missing`;
+      if (rows > 0) return `run ${number} is not restored: ${rows} rows are missing`;
     }
     return undefined;
   }
@@ -45,27 +41,32 @@ export class MissingRows {
       const promised = this.#promised.get(start);
       if (promised === undefined) throw new Error(`window ${start} is not in the state`);
       if (heldRows > promised) throw new Error(`more than ${promised} rows of window ${start}`);
-      this.#windows.set(start, promised - heldRows);
+      if (heldRows === promised) this.#windows.delete(start);
+      else this.#windows.set(start, promised - heldRows);
     }
     const windowRowsHeld = held.reduce((sum, window) => sum + window.rows, 0);
     if (windowRowsHeld !== this.#windowRowsHeld + rows) throw new Error("a key twice in a window");
     this.#windowRowsHeld = windowRowsHeld;
   }
 
-  /** Before a chunk of a run is taken. */
-  takeRun(number: number, rows: number, clicks: number): void {
-    const run = this.#runs.get(number);
-    if (run === undefined) throw new Error(`run ${number} is not in the state, or complete`);
+  /** Before the rows of a chunk are read: the run is in the state, and no other one is begun. */
+  assertNext(number: number): void {
+    if (!this.#runs.has(number)) throw new Error(`run ${number} is not in the state`);
     if (this.#begun !== null && this.#begun !== number) {
       throw new Error(`run ${number} before run ${this.#begun} is complete`);
     }
+  }
+
+  /** Before a chunk of a run is taken, whose rows are sound. */
+  takeRun(number: number, rows: number, clicks: number): void {
+    const run = this.#runs.get(number)!;
     if (rows > run.rows) throw new Error(`${rows - run.rows} rows too many of run ${number}`);
+    if (rows === 0) return;
     run.rows -= rows;
     run.clicks -= clicks;
-    this.#begun = run.rows > 0 && rows > 0 ? number : this.#begun;
-    if (run.rows > 0) return;
-    if (run.clicks !== 0) throw new Error(`run ${number} has ${-run.clicks} clicks too many`);
-    this.#runs.delete(number);
-    this.#begun = null;
+    this.#begun = run.rows > 0 ? number : null;
+    if (run.rows === 0 && run.clicks !== 0) {
+      throw new Error(`run ${number} lacks ${run.clicks} clicks (less than 0: it has too many)`);
+    }
   }
 }

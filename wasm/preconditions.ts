@@ -16,7 +16,9 @@ export function assertLimits(limits: KernelLimits): void {
     adsMax,
     runRowsMax,
   })) {
-    if (!Number.isSafeInteger(value) || value < 1) throw new Error(`${name} is ${value}`);
+    if (!Number.isInteger(value) || value < 1 || value > U32_MAX) {
+      throw new Error(`${name} is ${value}; 1 to ${U32_MAX} are possible`);
+    }
   }
   const listed = `slidingWindows are [${slidingWindows.join(", ")}]`;
   if (slidingWindows.length > SLIDING_WINDOWS_MAX) {
@@ -33,6 +35,12 @@ export function assertLimits(limits: KernelLimits): void {
 export function assertRows(rows: number): void {
   if (!Number.isInteger(rows) || rows < 0 || rows > U32_MAX) {
     throw new Error(`${rows} is no number of rows`);
+  }
+}
+
+export function assertRunNumber(number: number): void {
+  if (!Number.isInteger(number) || number < 1 || number > U32_MAX) {
+    throw new Error(`${number} is no number of a run`);
   }
 }
 
@@ -112,7 +120,7 @@ export function assertState(state: KernelState, slidingWindows: readonly number[
   }
   assertCount("closedThroughSeconds", closedThroughSeconds);
   assertCount("windowSeconds", windowSeconds);
-  assertCount("runsMade", runsMade);
+  assertU32("runsMade", runsMade);
   if (!Number.isSafeInteger(windowSeconds * SLIDING_WINDOW_MAX)) {
     throw nonsense(`a window of ${windowSeconds} seconds`);
   }
@@ -127,7 +135,7 @@ export function assertState(state: KernelState, slidingWindows: readonly number[
     assertStart(windowStartSeconds);
     if (windowStartSeconds <= startBefore) throw nonsense("windows are not ascending");
     startBefore = windowStartSeconds;
-    assertCount("rows of a window", rows);
+    assertU32("rows of a window", rows);
     if (rows === 0) throw nonsense(`window ${windowStartSeconds} without rows`);
   }
   const startMin = closedThroughSeconds - (slidingWindows.at(-1) ?? 0) * windowSeconds;
@@ -144,9 +152,9 @@ export function assertState(state: KernelState, slidingWindows: readonly number[
 }
 
 function assertRun({ number, windowStartSeconds, rows, clicks, untrackedClicks }: RunFacts): void {
-  assertCount("number of a run", number);
+  assertU32("number of a run", number);
   assertStart(windowStartSeconds);
-  assertCount("rows of a run", rows);
+  assertU32("rows of a run", rows);
   assertCount("clicks of a run", clicks);
   assertCount("untrackedClicks of a run", untrackedClicks);
   if (rows === 0 && untrackedClicks === 0) throw nonsense(`run ${number} of nothing`);
@@ -161,6 +169,11 @@ function assertSeconds(seconds: number): void {
 
 function assertCount(name: string, value: number): void {
   if (!Number.isSafeInteger(value) || value < 0) throw nonsense(`${name} is ${value}`);
+}
+
+function assertU32(name: string, value: number): void {
+  assertCount(name, value);
+  if (value > U32_MAX) throw nonsense(`${name} is ${value}`);
 }
 
 function assertStart(seconds: number): void {

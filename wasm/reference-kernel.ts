@@ -13,6 +13,7 @@ import {
   assertEarlyRequest,
   assertLimits,
   assertRows,
+  assertRunNumber,
   assertState,
   assertTopRequest,
 } from "./preconditions.ts";
@@ -155,6 +156,7 @@ export function createReferenceKernel(over: Partial<KernelLimits> = {}): Kernel 
         rows: listed.length,
         clicks: sum(listed.map((ad) => ad.clicks)),
         body: joined(listed.map((ad, i) => topRow(facts, i + 1, ad, tail))),
+        untrackedClicks,
       };
     },
 
@@ -192,6 +194,7 @@ export function createReferenceKernel(over: Partial<KernelLimits> = {}): Kernel 
 
     dumpRun(number, chunkBytesMax) {
       assertRestored();
+      assertRunNumber(number);
       assertChunkBytes(chunkBytesMax, RUN_ROW_BYTES_MAX);
       const run = runs.find((each) => each.number === number);
       if (run === undefined) throw new Error(`there is no run ${number}`);

@@ -23,6 +23,7 @@ import {
   assertEarlyRequest,
   assertLimits,
   assertRows,
+  assertRunNumber,
   assertState,
   assertTopRequest,
 } from "./preconditions.ts";
@@ -44,6 +45,7 @@ interface KernelExports {
   readonly ingestedRows: Global32;
   readonly ingestedClicks: Global64;
   readonly lineSteps: Global64;
+  readonly rowsCounted: Global64;
   readonly rowsHeld: Global64;
   readonly windowCount: Global32;
   windowStart(index: number): number;
@@ -63,6 +65,7 @@ interface KernelExports {
   writeTop(index: number, count: number, tailBytes: number): number;
   readonly topRows: Global32;
   readonly topClicks: Global64;
+  readonly topUntracked: Global64;
 
   readonly boundary: Global64;
   readonly windowSeconds: Global64;
@@ -167,10 +170,31 @@ export function createWasmKernel(
   const closed = { calls: 0, rows: 0, ms: 0 };
   let isNew = true;
   let missing: MissingRows | null = null;
+  /** Why the kernel is of no use. */
+  let broken: string | null = null;
+
+  function assertSound(): void {
+    if (broken !== null) throw new Error(`the kernel is of no use: ${broken}`);
+  }
 
   function assertRestored(): void {
+    assertSound();
     const words = missing?.inWords();
     if (words !== undefined) throw new Error(words);
+    missing = null;
+  }
+
+  /** The rows that are missing, for those that come; what throws in `work` leaves half of them. */
+  function restoring<T>(work: (missingRows: MissingRows) => T): T {
+    assertSound();
+    if (missing?.inWords() === undefined)
+      throw new Error("rows of a snapshot, but no state waits for any");
+    try {
+      return work(missing);
+    } catch (error) {
+      broken = (error as Error).message;
+      throw error;
+    }
   }
 
   /** Copies a block in and has it taken by `call`. */
@@ -256,26 +280,28 @@ export function createWasmKernel(
   return {
     ingest(body, rows) {
       assertRestored();
-      isNew = false;
       const startMs = nowMs();
       const outcome = ingestWith(kernel.ingestBlock, body, rows);
       ingested.blocks++;
-      if (outcome.ok) ingested.rows += rows;
+      if (outcome.ok) {
+        ingested.rows += rows;
+        isNew = isNew && rows === 0;
+      }
       ingested.ms += nowMs() - startMs;
       return outcome;
     },
 
     close(request) {
       assertRestored();
-      isNew = false;
       assertCloseRequest(request, safe(kernel.boundary.value));
+      isNew = false;
       return close(request, request.lateThroughSeconds, false);
     },
 
     emitEarly(request) {
       assertRestored();
-      isNew = false;
       assertEarlyRequest(request, safe(kernel.boundary.value));
+      isNew = false;
       return close(request, request.closedThroughSeconds, true);
     },
 
@@ -292,7 +318,10 @@ export function createWasmKernel(
       const index = slidingWindows.indexOf(request.windows);
       const bytes = kernel.writeTop(index, request.count, tail.length) >>> 0;
       if (bytes > request.count * TOP_BYTES_MAX) throw new Error(`a list of ${bytes} bytes`);
-      return chunkOf(bytes, kernel.topRows, kernel.topClicks);
+      return {
+        ...chunkOf(bytes, kernel.topRows, kernel.topClicks),
+        untrackedClicks: safe(kernel.topUntracked.value),
+      };
     },
 
     windows() {
@@ -326,6 +355,7 @@ export function createWasmKernel(
 
     dumpRun(number, chunkBytesMax) {
       assertRestored();
+      assertRunNumber(number);
       assertChunkBytes(chunkBytesMax, RUN_ROW_BYTES_MAX);
       if (kernel.beginRunDump(number) === 0) throw new Error(`there is no run ${number}`);
       const chunks: RowChunk[] = [];
@@ -345,6 +375,7 @@ export function createWasmKernel(
       if (!isNew) throw new Error("only a new kernel can be restored");
       assertState(state, slidingWindows);
       isNew = false;
+      broken = "a state that was not taken whole";
       kernel.restoreBoundary(
         BigInt(state.closedThroughSeconds),
         BigInt(state.windowSeconds),
@@ -360,28 +391,30 @@ export function createWasmKernel(
         }
       }
       missing = new MissingRows(state);
+      broken = null;
     },
 
     restoreWindows(body, rows) {
-      if (missing === null) throw new Error("rows without a state");
-      const outcome = ingestWith(kernel.ingestSnapshot, body, rows);
-      if (!outcome.ok) return outcome;
-      missing.takeWindows(openWindows(), rows);
-      return outcome;
+      return restoring((missingRows) => {
+        const outcome = ingestWith(kernel.ingestSnapshot, body, rows);
+        if (outcome.ok) missingRows.takeWindows(openWindows(), rows);
+        return outcome;
+      });
     },
 
     restoreRun(number, body, rows) {
-      if (missing === null) throw new Error("rows without a state");
-      const refusal = taken(body, rows, kernel.checkRunRows, kernel.runFaultOffset);
-      if (refusal !== null) return refusal;
-      const clicks = safe(kernel.runChunkClicks.value);
-      missing.takeRun(number, rows, clicks);
-      const added = kernel.addRunRows(number, rows) >>> 0;
-      if (added !== rows) {
-        if (kernel.memoryIsOut.value !== 0) throw outOfMemory();
-        throw new Error(`run ${number} has an ad twice`);
-      }
-      return { ok: true, clicks };
+      return restoring((missingRows) => {
+        missingRows.assertNext(number);
+        const refusal = taken(body, rows, kernel.checkRunRows, kernel.runFaultOffset);
+        if (refusal !== null) return refusal;
+        const clicks = safe(kernel.runChunkClicks.value);
+        missingRows.takeRun(number, rows, clicks);
+        if (kernel.addRunRows(number, rows) >>> 0 !== rows) {
+          if (kernel.memoryIsOut.value !== 0) throw outOfMemory();
+          throw new Error(`run ${number} has an ad twice`);
+        }
+        return { ok: true, clicks };
+      });
     },
 
     figures() {
@@ -391,7 +424,7 @@ export function createWasmKernel(
         rows,
         windows: u32(kernel.windowCount),
         loadFactor: entries === 0 ? 0 : rows / entries,
-        probeLength: 1 + (ingested.rows === 0 ? 0 : safe(kernel.lineSteps.value) / ingested.rows),
+        probeLength: 1 + safe(kernel.lineSteps.value) / Math.max(safe(kernel.rowsCounted.value), 1),
         ads: u32(kernel.adCount),
         runs: u32(kernel.runCount),
         runRows: u32(kernel.runRows),

@@ -8,7 +8,9 @@ import { PARTIAL_BYTES_MAX, writePartial } from "../../wire/partial.ts";
 import { readResults } from "../../wire/result.ts";
 import type { ResultRow } from "../../wire/result.ts";
 import { createReferenceKernel } from "../../wasm/reference-kernel.ts";
-import { newPartition, step } from "./step.ts";
+import { KERNEL_LIMITS } from "../../wasm/limits.ts";
+import { CHUNK_BYTES_MIN } from "../limits.ts";
+import { newPartition, step, STEP_VERSION } from "./step.ts";
 import type { Effect, PartitionState, StepMessage } from "./step.ts";
 
 const START = 1_800_000_000;
@@ -383,6 +385,100 @@ describe("limits", () => {
       [0, "a", 1, "late"],
       [60, "a", 2, "on_time"],
     ]);
+  });
+
+  test("a message that closes windows and goes beyond the limit emits twice, in that order", () => {
+    const state = limited(1);
+    const effects = run(
+      [
+        tick(5),
+        message(6, partial(1, 0, [[0, "a", 1]])),
+        message(
+          66,
+          partial(2, 1, [
+            [60, "a", 2],
+            [0, "b", 4],
+          ]),
+        ),
+      ],
+      state,
+    );
+    expect(
+      emitted(effects).map(({ origin }) => [origin.emission, origin.closedThroughSeconds - START]),
+    ).toEqual([
+      [1, 60],
+      [2, 60],
+    ]);
+    expect(counts(effects)).toEqual([
+      [0, "a", 1, "on_time"],
+      [0, "b", 4, "late"],
+      [60, "a", 2, "on_time"],
+    ]);
+    expect(effects.map((effect) => effect.kind === "emit" && effect.early)).toEqual([false, true]);
+  });
+
+  test("the settings in force say what is late, and how long a chunk is", () => {
+    const settings = { stepVersion: 1, graceMs: 0, topCount: 0 };
+    const rows: Row[] = Array.from({ length: 20 }, (_, i) => [10, `ad ${i}`, 1]);
+    const effects = run(
+      [
+        tick(5),
+        message(
+          6,
+          blockOf({
+            kind: "settings",
+            ...settings,
+            windowSeconds: 10,
+            chunkBytesMax: CHUNK_BYTES_MIN,
+          }),
+        ),
+        tick(20),
+        message(21, partial(1, 0, [...rows, [20, "a", 1]], { windowSeconds: 10 })),
+      ],
+      limited(20),
+    );
+    const early = emitted(effects.filter((effect) => effect.kind === "emit" && effect.early));
+    expect(early.length).toBeGreaterThan(2);
+    const origins = early.flatMap(({ rows: all }) =>
+      all.map((row) => [row.windowStartSeconds - START, row.origin]),
+    );
+    expect(origins.filter(([window]) => window === 10)).toEqual(rows.map(() => [10, "late"]));
+    expect(origins.filter(([window]) => window === 20)).toEqual([[20, "on_time"]]);
+  });
+
+  test("alarms about a block come before the early emission that it causes", () => {
+    const effects = run(
+      [
+        tick(5),
+        message(
+          6,
+          partial(
+            3,
+            1,
+            [
+              [0, "a", 1],
+              [0, "b", 1],
+            ],
+            { windowSeconds: 10 },
+          ),
+        ),
+      ],
+      limited(1),
+    );
+    expect(effects.map((e) => (e.kind === "alarm" ? e.alarm.alarm : e.kind))).toEqual([
+      "hole",
+      "window_size_differs",
+      "emit",
+    ]);
+  });
+
+  test("the limits belong to the step's version: who changes one of them raises it", () => {
+    const { keysMax, windowsMax } = KERNEL_LIMITS;
+    expect({ stepVersion: STEP_VERSION, keysMax, windowsMax }).toEqual({
+      stepVersion: 1,
+      keysMax: 2_000_000,
+      windowsMax: 3_000,
+    });
   });
 
   test("too many windows leave early, too", () => {

@@ -60,7 +60,8 @@ export interface StepMessage {
 }
 
 export type Effect =
-  | { readonly kind: "emit"; readonly emission: Emission }
+  /** `early`: not because windows closed, but because the kernel is at its limits. */
+  | { readonly kind: "emit"; readonly emission: Emission; readonly early: boolean }
   | { readonly kind: "alarm"; readonly alarm: Alarm }
   /** Only a later version knows how to go on: nothing of this message but its time is in the state. */
   | { readonly kind: "stop"; readonly reason: string }
@@ -90,7 +91,7 @@ export function step(state: PartitionState, message: StepMessage): Effect[] {
   const effects: Effect[] = [];
   state.brokerTimeMs = Math.max(state.brokerTimeMs, message.brokerTimeMs);
   const emission = closeWindows(state);
-  if (emission !== null) effects.push({ kind: "emit", emission });
+  if (emission !== null) effects.push({ kind: "emit", emission, early: false });
   const { block } = message;
   if (block === null) return effects;
   switch (block.origin.kind) {
@@ -144,7 +145,7 @@ function closeWindows(state: PartitionState): Emission | null {
 
 /**
  * Beyond its limits the kernel lets go of all rows: deltas of windows that are still open, and of late
- * ones. What comes for them later is another delta. An attack with made-up ads costs rows, not memory.
+ * ones. What comes for them later is another delta: made-up ads cost rows, and memory up to the limits.
  */
 function emitEarly(state: PartitionState): Emission {
   const { windowSeconds, chunkBytesMax } = state.settings;
@@ -275,7 +276,6 @@ function ingest(
     flush: origin.flush,
     hash: block.hash,
   });
-  if (state.kernel.isOverLimit()) effects.push({ kind: "emit", emission: emitEarly(state) });
   if (origin.previous !== lastFlush) {
     effects.push(
       alarmOf(
@@ -293,6 +293,9 @@ function ingest(
         `flush ${origin.flush} of ${key} has windows of ${origin.windowSeconds} s, this partition of ${state.settings.windowSeconds} s`,
       ),
     );
+  }
+  if (state.kernel.isOverLimit()) {
+    effects.push({ kind: "emit", emission: emitEarly(state), early: true });
   }
   return effects;
 }

@@ -24,10 +24,10 @@ export interface KernelOutcome {
   readonly dumpedRunRows: number;
   readonly restoreSeconds: number;
   readonly restoredRows: number;
-  /** All runs that sliding windows need after both passes. */
+  /** All runs that sliding windows need after all passes. */
   readonly runBytes: number;
   readonly runRows: number;
-  /** Second pass and its close of a kernel without sliding windows. */
+  /** The last pass and its close of a kernel without sliding windows. */
   readonly ingestCountsSeconds: number;
   readonly closeCountsSeconds: number;
   /** Results that are wrong, in words. */

@@ -11,7 +11,7 @@
 import { SLIDING_WINDOWS_MAX } from "./constants.generated";
 import { keyHash } from "./key-hash";
 import { sameKey } from "./keys";
-import { give, SLACK_BYTES, take } from "./memory";
+import { giveFromLists, SLACK_BYTES, takeForLists } from "./memory";
 import {
   copyEntries,
   entriesOf,
@@ -56,6 +56,8 @@ export let references: usize = 0;
 export let marks: usize = 0;
 let sumsCount: u32 = 0;
 const sums: usize = memory.data(32);
+/** The same while slots grow. */
+const grownSums: usize = memory.data(32);
 
 export function setSumsCount(count: u32): void {
   if (count > SLIDING_WINDOWS_MAX) unreachable();
@@ -150,12 +152,12 @@ export function dropAd(slot: u32): void {
 
 /** Gives everything back: there are no ads. */
 export function dropAllAds(): void {
-  if (table != 0) give(table, tableLog2);
+  if (table != 0) giveFromLists(table, tableLog2);
   table = 0;
   tableLog2 = 0;
   while (recordChunks != 0) {
     const next: usize = load<u32>(recordChunks);
-    give(recordChunks, RECORDS_LOG2);
+    giveFromLists(recordChunks, RECORDS_LOG2);
     recordChunks = next;
   }
   recordsAt = 0;
@@ -181,7 +183,7 @@ function takeRecord(words: u32): usize {
   }
   const bytes = words << 3;
   if (recordsAt + bytes > recordsEnd) {
-    const chunk = take(RECORDS_LOG2);
+    const chunk = takeForLists(RECORDS_LOG2);
     if (chunk == 0) return 0;
     store<u32>(chunk, recordChunks as u32);
     recordChunks = chunk;
@@ -198,12 +200,12 @@ function growTable(): bool {
   const entries = table == 0 ? 0 : entriesOf(tableLog2);
   if (((adCount as u64) + 1) * 4 <= entries * 3) return true;
   const log2 = table == 0 ? TABLE_LOG2_MIN : tableLog2 + 1;
-  const grown = take(log2);
+  const grown = takeForLists(log2);
   if (grown == 0) return false;
   memory.fill(grown, 0, (1 as usize) << log2);
   if (table != 0) {
     copyEntries(table, (1 as u32) << tableLog2, grown, log2);
-    give(table, tableLog2);
+    giveFromLists(table, tableLog2);
   }
   table = grown;
   tableLog2 = log2;
@@ -236,12 +238,12 @@ function takeOut(entry: usize): void {
 function growSlots(): bool {
   if (slotsLog2 != 0 && slotsUsed < (1 as u32) << slotsLog2) return true;
   const log2 = slotsLog2 == 0 ? SLOTS_LOG2_MIN : slotsLog2 + 1;
-  const grownRecords = take(log2 + 2);
-  const grownReferences = take(log2 + 2);
-  const grownMarks = take(log2 - 3);
+  const grownRecords = takeForLists(log2 + 2);
+  const grownReferences = takeForLists(log2 + 2);
+  const grownMarks = takeForLists(log2 - 3);
   let whole = grownRecords != 0 && grownReferences != 0 && grownMarks != 0;
   for (let i: u32 = 0; i < sumsCount; i++) {
-    const grown = take(log2 + 3);
+    const grown = takeForLists(log2 + 3);
     store<u32>(grownSums + (i << 2), grown as u32);
     whole = whole && grown != 0;
   }
@@ -268,8 +270,6 @@ function growSlots(): bool {
   return true;
 }
 
-const grownSums: usize = memory.data(32);
-
 function giveSlots(
   ofRecords: usize,
   ofReferences: usize,
@@ -284,5 +284,5 @@ function giveSlots(
 }
 
 function giveIfTaken(block: usize, log2: u32): void {
-  if (block != 0) give(block, log2);
+  if (block != 0) giveFromLists(block, log2);
 }

@@ -107,6 +107,6 @@ export function addRunRows(number: u32, rows: u32): u32 {
     if (!restoreRow(run, at, load<u64>(at + idBytes))) return row;
     at += idBytes + 8;
   }
-  if (rows > 0 && rowsMissing(run) == 0) endRestoredRun(run);
+  if (rows > 0 && rowsMissing(run) == 0 && !endRestoredRun(run)) return 0;
   return rows;
 }

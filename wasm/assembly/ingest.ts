@@ -4,9 +4,9 @@
  * 1. check every row, find its window, hash its key, and note all that (the only walk from length to
  *    length; it waits for each length, and hashing fills the waiting);
  * 2. make room as if every row were a new key;
- * 3. count, in batches: first load all table entries, then find each row's and load the key it stores,
- *    then compare and add. WebAssembly has no prefetch, but loads that do not wait for each other
- *    overlap in the processor: a batch pays for one cache miss, not for one per row.
+ * 3. count, in batches: first have the lines of all rows loaded (table.ts says how), then find each row's
+ *    entry and have its record loaded, then compare and add. Misses that do not wait for each other
+ *    overlap in the processor: a batch pays for a few, not for some in each row.
  *
  * Only pass 3 changes counts, and it cannot fail. Rows carry their clicks in 4 bytes (wire/partial.ts) or
  * in 8 (wire/snapshot.ts): the type parameter T.
@@ -43,6 +43,7 @@ import {
   ENTRY_RECORD,
   entryBehind,
   entryInLine,
+  isLong,
   LINE_LOG2,
   lineBehind,
   RECORD_KEY,
@@ -82,8 +83,10 @@ export let ingestedClicks: u64 = 0;
 export let rowsHeld: u64 = 0;
 /** Lines that were looked at beyond the one where a key belongs. */
 export let lineSteps: u64 = 0;
+/** Rows that have been looked for. */
+export let rowsCounted: u64 = 0;
 
-/** Exported and never read: it keeps loads that only warm the cache from being optimized away. */
+/** Exported and never read: it keeps loads of keys' ends from being optimized away. */
 export let touched: u32 = 0;
 
 export function releaseRows(rows: u32): void {
@@ -241,7 +244,10 @@ function count<T>(index: usize, rows: u32): void {
     const entry = entryInLine(line, load<u32>(row, 8));
     if (entry != 0) {
       store<u32>(slot, entry as u32);
-      warm += warmRecord(load<u32>(entry, ENTRY_RECORD), load<u32>(row, 4));
+      const record: usize = load<u32>(entry, ENTRY_RECORD);
+      const keyBytes = load<u32>(row, 4);
+      warmRecord(record);
+      if (isLong(keyBytes)) warm += load<u8>(record + keyBytes, RECORD_KEY);
     } else {
       window = load<u32>(row, 12);
       const next = lineBehind(
@@ -294,6 +300,7 @@ function count<T>(index: usize, rows: u32): void {
   addToWindow(window, clicksOfWindow);
   ingestedClicks += clicksOfBatch;
   ingestedRows += rows;
+  rowsCounted += rows;
 }
 
 /** The first entry of that hash, or the empty one behind them, from `line` on. */

@@ -31,6 +31,7 @@ export {
   ingestedRows,
   ingestSnapshot,
   lineSteps,
+  rowsCounted,
   rowsHeld,
   touched,
 } from "./ingest";
@@ -52,19 +53,10 @@ export {
   runStart,
   runUntracked,
   untrackedForMemory,
-  warmedAds,
   windowSeconds,
 } from "./runs";
-export { warmed } from "./sorted-rows";
-export { topClicks, topRows, topTail, writeTop } from "./top";
-export {
-  promisedRows,
-  promiseRows,
-  tableEntries,
-  windowCount,
-  windowRows,
-  windowStart,
-} from "./windows";
+export { topClicks, topRows, topTail, topUntracked, writeTop } from "./top";
+export { promiseRows, tableEntries, windowCount, windowRows, windowStart } from "./windows";
 
 export function layoutVersion(): u32 {
   return LAYOUT_VERSION;

@@ -10,7 +10,7 @@ export function keyLength(key: usize): u32 {
   return (at - key) as u32;
 }
 
-/** Whether the key at `a`, `bytes` long, is the one at `b`. Reads up to 7 bytes past both. */
+/** Whether the key at `a`, `bytes` long, is the one at `b`. Reads `bytes` (and up to 7 more) at both, whatever the length of `b`. */
 export function sameKey(a: usize, b: usize, bytes: u32): bool {
   if (bytes < 16) return sameShortKey(a, b, bytes);
   // Words of 16 bytes; the last one overlaps the one before it.

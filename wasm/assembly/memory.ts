@@ -12,18 +12,17 @@
  * many as that many windows and runs need. A kernel that holds nothing forgets all blocks.
  * `memory.grow` happens here only; a refusal is an ordinary answer (0), never a trap.
  */
-import { BLOCK_BODY_BYTES_MAX, BLOCK_ROWS_MAX } from "./constants.generated";
+import { BLOCK_BODY_BYTES_MAX, BLOCK_ROWS_MAX, PARTIAL_KEY_BYTES_MAX } from "./constants.generated";
 
-/** Keys are copied 16 bytes at a time, so up to 15 bytes past their end. */
+/** Keys of fewer than 16 bytes are copied as 16. */
 export const SLACK_BYTES: u32 = 16;
-/** What is looked at behind the end of all blocks, and ignored (sorted-rows.ts). */
-const READ_SLACK_BYTES: u32 = 64;
+/** A longer key is compared with a stored one at its own length (keys.ts), which may be the last of all blocks. */
+const READ_SLACK_BYTES: u32 = PARTIAL_KEY_BYTES_MAX;
 export const ROW_INDEX_ENTRY_BYTES: u32 = 16;
 
 const WASM_PAGE_LOG2: u32 = 16;
 /** Grows by at least 1 MiB: each growth detaches the host's views. */
 const GROWTH_WASM_PAGES_MIN: u32 = 16;
-const BLOCK_LOG2_MIN: u32 = 6;
 const PAGE_LOG2: u32 = 12;
 const BLOCK_LOG2_MAX: u32 = 31;
 
@@ -42,12 +41,15 @@ let blocks: usize = 0;
 let untouched: usize = 0;
 let wasmPagesMax: u32 = 0;
 
-/** Bytes of all blocks that are handed out. */
+/** Bytes of all blocks that are handed out, and of those for sliding windows. */
 export let bytesTaken: u64 = 0;
+let listBytesTaken: u64 = 0;
+let listBytesMax: u64 = 0;
 
 /** Lays out the static areas; false when even they do not fit. */
 export function initializeMemory(pagesMax: u32): bool {
   wasmPagesMax = pagesMax;
+  listBytesMax = ((pagesMax as u64) << WASM_PAGE_LOG2) / 2;
   transfer = (__heap_base + 63) & ~63;
   rowIndex = transfer + ((BLOCK_BODY_BYTES_MAX + SLACK_BYTES + 63) & ~63);
   pageOrders = rowIndex + ((BLOCK_ROWS_MAX * ROW_INDEX_ENTRY_BYTES + 63) & ~63);
@@ -68,11 +70,6 @@ function reach(end: u64): bool {
   return memory.grow(roomy) >= 0 || memory.grow(growth) >= 0;
 }
 
-/** log2 of the smallest block that holds `bytes`. */
-export function blockLog2(bytes: u32): u32 {
-  return max(32 - clz<u32>(bytes - 1), BLOCK_LOG2_MIN);
-}
-
 /** A block of 2^log2 bytes with whatever was in it, or 0 when memory is at its limit. */
 export function take(log2: u32): usize {
   if (log2 > BLOCK_LOG2_MAX) return 0;
@@ -90,12 +87,29 @@ export function give(block: usize, log2: u32): void {
   store<u32>(list, block as u32);
 }
 
+/**
+ * A block for sliding windows, which leave half of all memory to counts: lists of top ads can say what they
+ * lack, and a count cannot.
+ */
+export function takeForLists(log2: u32): usize {
+  if (listBytesTaken + ((1 as u64) << log2) > listBytesMax) return 0;
+  const block = take(log2);
+  if (block != 0) listBytesTaken += (1 as u64) << log2;
+  return block;
+}
+
+export function giveFromLists(block: usize, log2: u32): void {
+  listBytesTaken -= (1 as u64) << log2;
+  give(block, log2);
+}
+
 /** Takes every block back at once; whoever held one has let go of it. */
 export function takeAllBack(): void {
   memory.fill(freeLists, 0, FREE_LISTS_BYTES);
   memory.fill(pageOrders, 0, pageOf(untouched));
   untouched = blocks;
   bytesTaken = 0;
+  listBytesTaken = 0;
 }
 
 function takeSmall(log2: u32): usize {

@@ -32,7 +32,7 @@ import {
   sumsOf,
 } from "./ads";
 import { SLIDING_WINDOWS_MAX } from "./constants.generated";
-import { give, take } from "./memory";
+import { give, giveFromLists, take, takeForLists } from "./memory";
 import { SORTED_BATCH_ROWS, SORTED_CLICKS, SORTED_ROW_LOG2, sortedBatch } from "./sorted-rows";
 import { addClicks, clicksOf, ENTRY_RECORD, entryInLine, warmLine, warmRecord } from "./table";
 import { WINDOW_LOG2 } from "./windows";
@@ -68,7 +68,7 @@ export let boundary: u64 = 0;
 export let windowSeconds: u64 = 0;
 export let runsMade: u32 = 0;
 export let runCount: u32 = 0;
-/** Rows of all runs, the one that is being made included, and the bytes of their entries. */
+/** Rows of all runs, the one that is being made included, and the bytes of their chunks. */
 export let runRows: u32 = 0;
 export let runBytes: u64 = 0;
 /** Clicks that are untracked because memory was at its limit: no limit of the state's, so machines may differ in them. */
@@ -189,7 +189,7 @@ function dropRun(run: usize): void {
     const next: usize = load<u32>(chunk);
     const log2 = load<u32>(chunk, CHUNK_LOG2);
     runBytes -= (1 as u64) << log2;
-    give(chunk, log2);
+    giveFromLists(chunk, log2);
     chunk = next;
   }
   give(run, WINDOW_LOG2);
@@ -211,7 +211,7 @@ export function beginRun(start: u32): void {
 
 /**
  * Adds the rows of `sortedBatch` (whose keys begin with the ad's id) to the run that is being made: as
- * `ingest` does, first all lines of the table are loaded, then all records, then clicks are added.
+ * `ingest` does, first it has all lines of the table loaded, then all records, then it adds clicks.
  */
 export function addBatch(rows: u32): void {
   if (!making) return;
@@ -222,13 +222,11 @@ export function addBatch(rows: u32): void {
   }
   if (hasAdTable()) {
     for (let i: u32 = 0; i < rows; i++) warmLine(adLine(load<u32>(hashes + (i << 2))));
-    let warm: u32 = 0;
     for (let i: u32 = 0; i < rows; i++) {
       const hash = load<u32>(hashes + (i << 2));
       const entry = entryInLine(adLine(hash), hash);
-      if (entry != 0) warm += warmRecord(load<u32>(entry, ENTRY_RECORD), 0);
+      if (entry != 0) warmRecord(load<u32>(entry, ENTRY_RECORD));
     }
-    warmedAds = warm;
   }
   for (let i: u32 = 0; i < rows; i++) {
     const row = sortedBatch + (i << SORTED_ROW_LOG2);
@@ -242,9 +240,6 @@ export function addBatch(rows: u32): void {
     }
   }
 }
-
-/** Exported and never read: it keeps loads that only warm the cache from being optimized away. */
-export let warmedAds: u32 = 0;
 
 /** The record of an ad that has or gets a place in the run that is being made; NO_PLACE or NO_MEMORY when it gets none. */
 function placeInRun(id: usize, hash: u32, unlimited: bool): usize {
@@ -334,7 +329,7 @@ function writeEntries(run: usize): void {
 /** Appends a chunk to a run, behind `last`; 0 when memory is at its limit. */
 function nextChunk(run: usize, last: usize): usize {
   const log2 = last == 0 ? CHUNK_LOG2_MIN : min(load<u32>(last, CHUNK_LOG2) + 1, CHUNK_LOG2_MAX);
-  const chunk = take(log2);
+  const chunk = takeForLists(log2);
   if (chunk == 0) return 0;
   store<u32>(chunk, 0);
   store<u32>(chunk, log2, CHUNK_LOG2);
@@ -368,6 +363,7 @@ let readEnd: usize = 0;
 let readChunk: usize = 0;
 let readLeft: u32 = 0;
 let readSlot: u32 = 0;
+let nextOfRun: usize = 0;
 
 /** Starts at the first entry of `run`. */
 export function beginEntries(run: usize): void {
@@ -378,7 +374,6 @@ export function beginEntries(run: usize): void {
   readSlot = NO_SLOT;
   nextOfRun = load<u32>(run, RUN_CHUNK);
 }
-let nextOfRun: usize = 0;
 
 /** Fills `entries`; returns how many there are, 0 at the end. */
 export function nextEntries(): u32 {
@@ -492,10 +487,14 @@ export function restoreRow(run: usize, id: usize, clicks: u64): bool {
   return true;
 }
 
-/** All rows of a run are there: it is one, and counts. */
-export function endRestoredRun(run: usize): void {
+/** All rows of a run are there: it is one, and counts. False when memory has no room for it. */
+export function endRestoredRun(run: usize): bool {
+  const lostBefore = untrackedForMemory;
   writeEntries(run);
+  memoryIsOut = untrackedForMemory != lostBefore;
+  if (memoryIsOut) return false;
   const wanted = wantedMask(load<u32>(run, RUN_START));
   count(run, wanted, 0);
   store<u32>(run, wanted, RUN_MASK);
+  return true;
 }

@@ -27,15 +27,10 @@ import { WINDOW_MASK, WINDOW_ROWS, WINDOW_SHIFT, WINDOW_TABLE } from "./windows"
 /** Rows that are handed out at a time: enough to cover cache misses (ingest.ts). */
 export const SORTED_BATCH_ROWS: u32 = 256;
 /** The batch: key u32 (its address), key bytes u32, clicks u64. A line's entries go in together. */
-export const sortedBatch: usize = memory.data(4192);
+export const sortedBatch: usize = memory.data(4096);
 export const SORTED_KEY_BYTES: usize = 4;
 export const SORTED_CLICKS: usize = 8;
 export const SORTED_ROW_LOG2: u32 = 4;
-/** Where most records end, in the next line of the cache, if not in the first. */
-const RECORD_END: usize = 31;
-
-/** Exported and never read: it keeps loads that only warm the cache from being optimized away. */
-export let warmed: u32 = 0;
 
 const NO_OFFSET: u32 = u32.MAX_VALUE;
 
@@ -105,12 +100,7 @@ export function nextRows(): u32 {
     rowsLeft--;
   }
   const full = row;
-  let warm: u32 = 0;
-  for (row = sortedBatch; row < full; row += 1 << SORTED_ROW_LOG2) {
-    const record: usize = load<u32>(row);
-    warm += warmRecord(record, 0);
-  }
-  warmed = warm;
+  for (row = sortedBatch; row < full; row += 1 << SORTED_ROW_LOG2) warmRecord(load<u32>(row));
   for (row = sortedBatch; row < full; row += 1 << SORTED_ROW_LOG2) {
     const record: usize = load<u32>(row);
     const key = record + RECORD_KEY;

@@ -44,10 +44,14 @@ export function warmLine(line: usize): void {
   store<u32>(line, 0, LINE_SPARE);
 }
 
-/** Without a record (0) it writes where nothing is. Returns what must not be optimized away. */
-export function warmRecord(record: usize, keyBytes: u32): u32 {
+/** Without a record (0) it writes where nothing is. */
+export function warmRecord(record: usize): void {
   store<u8>(record, 0, RECORD_SPARE);
-  return keyBytes > NEAR_KEY_BYTES ? (load<u8>(record + keyBytes, RECORD_KEY) as u32) : 0;
+}
+
+/** Whether a key of that length goes far over its record's first line. */
+export function isLong(keyBytes: u32): bool {
+  return keyBytes > NEAR_KEY_BYTES;
 }
 
 /** The first entry of a line that has the hash or is empty; 0 when there is none. */

@@ -13,6 +13,7 @@ export const topTail: usize = memory.data(32);
 
 export let topRows: u32 = 0;
 export let topClicks: u64 = 0;
+export let topUntracked: u64 = 0;
 
 /** Writes the list of sliding window `index`, each row ending with the `tailBytes` at `topTail`; returns its bytes. */
 export function writeTop(index: u32, count: u32, tailBytes: u32): u32 {
@@ -25,7 +26,7 @@ export function writeTop(index: u32, count: u32, tailBytes: u32): u32 {
     v128.store(last, v128.load(heap));
     sink(node, left - 1);
   }
-  const untracked = untrackedIn(index);
+  topUntracked = untrackedIn(index);
   const windows = slidingWindow(index);
   let at = transfer;
   topClicks = 0;
@@ -40,7 +41,7 @@ export function writeTop(index: u32, count: u32, tailBytes: u32): u32 {
     copyBytes(at + 8, id, idBytes);
     at += 8 + idBytes;
     store<u64>(at, clicks);
-    store<u64>(at, untracked, 8);
+    store<u64>(at, topUntracked, 8);
     copyBytes(at + 16, topTail, tailBytes);
     at += 16 + tailBytes;
     topClicks += clicks;

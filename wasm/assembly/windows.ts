@@ -51,7 +51,7 @@ const CHUNK_HEAD_BYTES: u32 = 8;
 const CHUNK_LOG2_MIN: u32 = 10;
 const CHUNK_LOG2_MAX: u32 = 16;
 
-export const DIRECTORY_ENTRY_BYTES: u32 = 8;
+const DIRECTORY_ENTRY_BYTES: u32 = 8;
 const DIRECTORY_LOG2_MIN: u32 = 10;
 
 export let directory: usize = 0;
@@ -169,11 +169,6 @@ export function promiseRows(start: u32, rows: u32): bool {
   const reserved = reserveTable(window);
   store<u32>(window, 0, WINDOW_PENDING_ROWS);
   return reserved;
-}
-
-/** Rows that were promised for the window at place `index`. */
-export function promisedRows(index: u32): u32 {
-  return load<u32>(windowAt(index), WINDOW_PROMISED);
 }
 
 export function windowStart(index: u32): u32 {

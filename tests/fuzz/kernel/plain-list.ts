@@ -2,7 +2,7 @@
  * A top list made of nothing but a kernel's state and dumped runs, in parts that can each be replaced:
  * a fault planted here is one that only lists show.
  */
-import type { Kernel, KernelState, RowChunk, RunFacts, TopRequest } from "../../../wasm/kernel.ts";
+import type { Kernel, KernelState, TopList, RunFacts, TopRequest } from "../../../wasm/kernel.ts";
 import { BLOCK_BODY_BYTES_MAX } from "../../../wire/limits.ts";
 import {
   reserve,
@@ -68,7 +68,7 @@ export function knownRuns(kernel: Kernel): KnownRun[] {
 }
 
 /** A list as `top` gives it; with the right parts it is the one that `top` gives. */
-export function plainList(kernel: Kernel, request: TopRequest, parts = RIGHT_PARTS): RowChunk {
+export function plainList(kernel: Kernel, request: TopRequest, parts = RIGHT_PARTS): TopList {
   const state = kernel.state();
   const runs = parts.runs(knownRuns(kernel), state, request.windows);
   const listed = parts.cut(sums(runs).toSorted(parts.order), request.count);
@@ -86,7 +86,7 @@ export function plainList(kernel: Kernel, request: TopRequest, parts = RIGHT_PAR
     writeBytes(c, tail);
   }
   const clicks = listed.reduce((sum, ad) => sum + ad.clicks, 0);
-  return { rows: listed.length, clicks, body: written(c).slice() };
+  return { rows: listed.length, clicks, body: written(c).slice(), untrackedClicks };
 }
 
 function sums(runs: readonly KnownRun[]): RunRow[] {
