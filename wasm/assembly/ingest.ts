@@ -65,10 +65,12 @@ import {
 } from "./windows";
 
 /** Enough to cover a cache miss with work, few enough to stay in the first-level cache. */
-const BATCH_ROWS: u32 = 256;
+const BATCH_ROWS: u32 = 192;
 /** Per row of a batch: address of its table entry, or of a line to look for it in, which is odd then. */
-const batch: usize = memory.data(1024);
+const batch: usize = memory.data(768);
 const BATCH_ENTRY_BYTES: u32 = 4;
+/** Of a batch, ends of keys that are in another line than their beginnings. */
+const keyEnds: usize = memory.data(768);
 const IS_LINE: usize = 1;
 
 /** Integers beyond it are not exact in JavaScript. */
@@ -238,6 +240,7 @@ function count<T>(index: usize, rows: u32): void {
 
   // Each row's entry and its record; or, of a full line, the line behind.
   let warm: u32 = 0;
+  let ends = keyEnds;
   slot = batch;
   for (let row = index; row < indexEnd; row += ROW_INDEX_ENTRY_BYTES) {
     const line: usize = load<u32>(slot);
@@ -247,7 +250,10 @@ function count<T>(index: usize, rows: u32): void {
       const record: usize = load<u32>(entry, ENTRY_RECORD);
       const keyBytes = load<u32>(row, 4);
       warmRecord(record);
-      if (isLong(keyBytes)) warm += load<u8>(record + keyBytes, RECORD_KEY);
+      if (isLong(keyBytes) && record != 0) {
+        store<u32>(ends, (record + RECORD_KEY + keyBytes) as u32);
+        ends += 4;
+      }
     } else {
       window = load<u32>(row, 12);
       const next = lineBehind(
@@ -261,6 +267,7 @@ function count<T>(index: usize, rows: u32): void {
     }
     slot += BATCH_ENTRY_BYTES;
   }
+  for (let end = keyEnds; end < ends; end += 4) warm += load<u8>(load<u32>(end));
   touched = warm;
 
   window = 0;
