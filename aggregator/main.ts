@@ -83,7 +83,8 @@ const parts = Array.from({ length: config.partitions }, (_, partition) => ({
   partitions: config.partitions,
   partition,
   settings,
-  kernel: createWasmKernel(module),
+  // Nobody publishes lists of top ads yet (topCount is 0): no memory for sliding windows.
+  kernel: createWasmKernel(module, { slidingWindows: [] }),
 }));
 await Promise.all(parts.map(openSubject));
 const partitions = parts.map(runPartition);

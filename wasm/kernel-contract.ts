@@ -10,26 +10,28 @@ import {
 } from "../wire/limits.ts";
 import { PARTIAL_BYTES_MAX, PARTIAL_KEY_BYTES_MAX } from "../wire/partial.ts";
 import { readResults, RESULT_BYTES_MAX, resultTail } from "../wire/result.ts";
-import type { EmissionUnit, ResultRow } from "../wire/result.ts";
+import type { EmissionUnit } from "../wire/result.ts";
+import {
+  add,
+  ascending,
+  blocksOf,
+  byHashThenBytes,
+  clicksOf,
+  fault,
+  manyRows,
+  resultsOf,
+  W,
+} from "./kernel-checks.ts";
+import type { CreateKernel } from "./kernel-checks.ts";
+import { dumpContract } from "./kernel-contract-dump.ts";
+import { earlyContract } from "./kernel-contract-early.ts";
+import { refuseContract } from "./kernel-contract-refuse.ts";
+import { restoreContract } from "./kernel-contract-restore.ts";
+import { slidingContract } from "./kernel-contract-sliding.ts";
 import { adKey, blockOf, closeRequest, keyOf, keyWithHash, UNIT } from "./kernel-rows.ts";
 import type { TestRow } from "./kernel-rows.ts";
-import type { ClosedChunk, IngestOutcome, Kernel } from "./kernel.ts";
+import type { IngestOutcome } from "./kernel.ts";
 import { keyHash } from "./key-hash.ts";
-
-const W = 1_790_000_040;
-
-function add(kernel: Kernel, rows: readonly TestRow[]): void {
-  expect(kernel.ingest(blockOf(rows), rows.length)).toEqual({ ok: true, clicks: clicksOf(rows) });
-}
-
-function resultsOf(chunks: readonly ClosedChunk[]): ResultRow[] {
-  return chunks.flatMap((c) => {
-    const rows = readResults(c.body);
-    expect(rows.length).toBe(c.rows);
-    expect(clicksOf(rows)).toBe(c.clicks);
-    return rows;
-  });
-}
 
 /** The bytes of a result row, written here once more, value by value. */
 function resultBytes(row: TestRow, origin: number, unit: EmissionUnit, chunk: number): Uint8Array {
@@ -52,44 +54,16 @@ function longestKey(last: string): Uint8Array {
   );
 }
 
-function byHashThenBytes(a: Uint8Array, b: Uint8Array): number {
-  const [hashA, hashB] = [keyHash(a), keyHash(b)];
-  if (hashA !== hashB) return hashA < hashB ? -1 : 1;
-  return Buffer.compare(a, b);
+export function kernelContract(name: string, create: CreateKernel): void {
+  countingContract(name, create);
+  slidingContract(name, create);
+  earlyContract(name, create);
+  dumpContract(name, create);
+  restoreContract(name, create);
+  refuseContract(name, create);
 }
 
-function fault(offset: number, reason: string): IngestOutcome {
-  return { ok: false, offset, reason };
-}
-
-function ascending(a: number, b: number): number {
-  return a - b;
-}
-
-function clicksOf(rows: readonly { readonly clicks: number }[]): number {
-  return rows.reduce((sum, r) => sum + r.clicks, 0);
-}
-
-/** Rows over `windows` windows and `keys` keys, the same for every run. */
-function manyRows(count: number, keys: number, windows: number): TestRow[] {
-  return Array.from({ length: count }, (_, i) => {
-    const spread = Math.imul(i, 0x9e3779b1) >>> 0;
-    const key = spread % keys;
-    return {
-      window: W + 60 * ((spread >>> 16) % windows),
-      key: adKey(`ad-${key}`, ["DE", "FR", "", "T1"][key % 4], key % 3 ? "mobile" : ""),
-      clicks: 1 + (i % 7),
-    };
-  });
-}
-
-function blocksOf(rows: readonly TestRow[], rowsPerBlock: number): TestRow[][] {
-  const blocks: TestRow[][] = [];
-  for (let i = 0; i < rows.length; i += rowsPerBlock) blocks.push(rows.slice(i, i + rowsPerBlock));
-  return blocks;
-}
-
-export function kernelContract(name: string, create: () => Kernel): void {
+function countingContract(name: string, create: CreateKernel): void {
   describe(`${name}: counting`, () => {
     test("counts add up per key and window, within a block and across blocks", () => {
       const kernel = create();
@@ -364,7 +338,7 @@ export function kernelContract(name: string, create: () => Kernel): void {
   describe(`${name}: closing`, () => {
     test("nothing to close gives no chunks", () => {
       const kernel = create();
-      expect(kernel.close(closeRequest())).toEqual([]);
+      expect(kernel.close(closeRequest({ closedThroughSeconds: 0 }))).toEqual([]);
       add(kernel, [{ window: W, key: adKey("a"), clicks: 1 }]);
       expect(kernel.close(closeRequest({ closedThroughSeconds: W + 59 }))).toEqual([]);
       expect(kernel.rowCount()).toBe(1);
@@ -556,8 +530,11 @@ export function kernelContract(name: string, create: () => Kernel): void {
 
     test("a request that makes no sense throws and closes nothing", () => {
       const kernel = create();
+      kernel.close(closeRequest({ closedThroughSeconds: W }));
       add(kernel, [{ window: W, key: adKey("a"), clicks: 1 }]);
       for (const [wrong, message] of [
+        [{ closedThroughSeconds: W - 1 }, `closed through ${W - 1} after closed through ${W}`],
+        [{ windowSeconds: 2 ** 52 }, "a window of 4503599627370496 seconds"],
         [{ chunkBytesMax: RESULT_BYTES_MAX - 1 }, "chunks of"],
         [{ chunkBytesMax: BLOCK_BODY_BYTES_MAX + 1 }, "chunks of"],
         [{ windowSeconds: 0 }, "a window of 0 seconds"],

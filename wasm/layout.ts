@@ -17,19 +17,13 @@ import {
 } from "../wire/limits.ts";
 import { PARTIAL_BYTES_MAX, PARTIAL_KEY_BYTES_MAX } from "../wire/partial.ts";
 import { RESULT_BYTES_MAX, RESULT_TAIL_BYTES_MAX } from "../wire/result.ts";
+import { SLIDING_WINDOWS_MAX, TOP_COUNT_MAX } from "./limits.ts";
 
 /** window_start, four empty strings, clicks. */
 export const PARTIAL_BYTES_MIN = 4 + 4 + 4;
 
 /** Rows that fit a block: the size of the kernel's row index. */
 export const BLOCK_ROWS_MAX = Math.floor(BLOCK_BODY_BYTES_MAX / PARTIAL_BYTES_MIN);
-
-/**
- * Linear memory of one kernel unless told otherwise: 2,000,000 ads, ten keys each in three open
- * windows would be 60,000,000 × ~65 bytes = 4 GB; the step emits early deltas long before. 2 GiB
- * is half of what 32-bit pointers reach.
- */
-export const KERNEL_MEMORY_BYTES_MAX = 2 ** 31;
 
 /** What can be wrong with a block, in words; the code is the place in this list, 0 is no fault. */
 const FAULTS = {
@@ -43,6 +37,7 @@ const FAULTS = {
   no_clicks: "clicks is 0",
   left_over: "bytes are left over after the last row",
   long_block: `the block is longer than ${BLOCK_BODY_BYTES_MAX} bytes`,
+  many_clicks: "clicks are beyond 2^53",
   out_of_memory: "out of memory: the kernel's limit leaves no room for the block",
 } as const;
 export type Fault = keyof typeof FAULTS;
@@ -69,6 +64,8 @@ const CONSTANTS: Readonly<Record<string, number>> = {
   BLOCK_BODY_BYTES_MAX,
   BLOCK_ROWS_MAX,
   RESULT_TAIL_BYTES_MAX,
+  TOP_COUNT_MAX,
+  SLIDING_WINDOWS_MAX,
   ORIGIN_ON_TIME: ORIGIN.on_time,
   ORIGIN_LATE: ORIGIN.late,
   ...Object.fromEntries(

@@ -1,190 +1,246 @@
 /** The kernel in plain TypeScript: slow, obviously right, the oracle of the one in WebAssembly. */
 import { ORIGIN } from "../wire/columns.ts";
-import {
-  reserve,
-  writeBytes,
-  writeI64,
-  writer,
-  writeU32,
-  writeU8,
-  written,
-} from "../wire/cursor.ts";
-import {
-  AD_ID_BYTES_MAX,
-  BLOCK_BODY_BYTES_MAX,
-  COUNTRY_BYTES_MAX,
-  DEVICE_BYTES_MAX,
-  INVALID_REASON_BYTES_MAX,
-} from "../wire/limits.ts";
-import { RESULT_BYTES_MAX, resultTail } from "../wire/result.ts";
-import type { ClosedChunk, CloseRequest, IngestOutcome, Kernel } from "./kernel.ts";
+import { resultTail } from "../wire/result.ts";
+import { RUN_ROW_BYTES_MAX, WINDOW_ROW_BYTES_MAX } from "../wire/snapshot.ts";
+import { topTail } from "../wire/top.ts";
+import type { EarlyRequest, IngestOutcome, Kernel, RowChunk } from "./kernel.ts";
 import { keyHash } from "./key-hash.ts";
-import { faultReason } from "./layout.ts";
-import type { Fault } from "./layout.ts";
-import { assertCloseRequest, assertRows } from "./preconditions.ts";
+import { KERNEL_LIMITS } from "./limits.ts";
+import type { KernelLimits } from "./limits.ts";
+import {
+  assertChunkBytes,
+  assertCloseRequest,
+  assertEarlyRequest,
+  assertLimits,
+  assertRows,
+  assertRunNumber,
+  assertState,
+  assertTopRequest,
+} from "./preconditions.ts";
+import { Restoring } from "./reference-restore.ts";
+import {
+  chunksOf,
+  joined,
+  nameOf,
+  readPartialRows,
+  readRunRows,
+  readWindowRows,
+  resultRow,
+  runRow,
+  topRow,
+  windowRow,
+} from "./reference-rows.ts";
+import type { RefusedBlock, WindowRow } from "./reference-rows.ts";
+import { makeRun, runFacts, sum, sumOf } from "./reference-sliding.ts";
+import type { Run } from "./reference-sliding.ts";
 
-interface Count {
-  readonly key: Uint8Array;
-  clicks: number;
-}
+/** The rows of a window by the names of their keys. */
+type Window = Map<string, WindowRow>;
 
-/** Counts by the key's bytes as text, one character each. */
-type WindowCounts = Map<string, Count>;
+/** An empty kernel; `bytesMax` is not applied. */
+export function createReferenceKernel(over: Partial<KernelLimits> = {}): Kernel {
+  const limits: KernelLimits = { ...KERNEL_LIMITS, ...over };
+  assertLimits(limits);
+  const windows = new Map<number, Window>();
+  let closedThroughSeconds = 0;
+  let windowSeconds = 0;
+  let runs: Run[] = [];
+  let runsMade = 0;
+  let isNew = true;
+  let restoring: Restoring | undefined;
 
-interface Row {
-  readonly windowStartSeconds: number;
-  readonly key: Uint8Array;
-  readonly clicks: number;
-}
-
-export function createReferenceKernel(): Kernel {
-  const windows = new Map<number, WindowCounts>();
   const starts = () => [...windows.keys()].toSorted((a, b) => a - b);
+  const heldRows = () => sum([...windows.values()].map((rows) => rows.size));
+  const largest = limits.slidingWindows.at(-1);
+  /** Whether sliding windows over the last `last` windows reach back to this one. */
+  const isReached = (start: number, last: number | undefined) =>
+    last !== undefined && start >= closedThroughSeconds - last * windowSeconds;
+
+  function assertRestored(): void {
+    const missing = restoring?.missing();
+    if (missing !== undefined) throw new Error(missing);
+  }
+
+  function addRow(row: WindowRow): void {
+    const rows = windows.get(row.windowStartSeconds) ?? new Map<string, WindowRow>();
+    windows.set(row.windowStartSeconds, rows);
+    const name = nameOf(row.key);
+    rows.set(name, { ...row, clicks: (rows.get(name)?.clicks ?? 0) + row.clicks });
+    isNew = false;
+  }
+
+  /** Takes these windows out, their rows into chunks, their ads into runs. */
+  function leave(
+    request: EarlyRequest,
+    leaving: readonly number[],
+    lateThroughSeconds: number,
+  ): RowChunk[] {
+    if (request.windowSeconds !== windowSeconds) runs = [];
+    windowSeconds = request.windowSeconds;
+    closedThroughSeconds = request.closedThroughSeconds;
+    isNew = false;
+    runs = runs.filter((run) => isReached(run.windowStartSeconds, largest));
+    const left: WindowRow[] = [];
+    for (const start of leaving) {
+      const rows = canonical(windows.get(start)!);
+      windows.delete(start);
+      for (const row of rows) left.push(row);
+      if (isReached(start, largest)) {
+        runsMade += 1;
+        runs.push(makeRun(runsMade, start, rows, runs, limits));
+      }
+    }
+    return chunksOf(left, request.chunkBytesMax, (row, chunk) => {
+      const isLate = row.windowStartSeconds + windowSeconds <= lateThroughSeconds;
+      return resultRow(row, isLate ? ORIGIN.late : ORIGIN.on_time, resultTail(request.unit, chunk));
+    });
+  }
+
+  function restoreRows<Row extends { readonly clicks: number }>(
+    read: readonly Row[] | RefusedBlock,
+    restoreRow: (row: Row) => void,
+  ): IngestOutcome {
+    if ("ok" in read) return read;
+    for (const row of read) restoreRow(row);
+    if (restoring!.missing() === undefined) {
+      runs = restoring!.runs();
+      restoring = undefined;
+    }
+    return { ok: true, clicks: sum(read.map((row) => row.clicks)) };
+  }
 
   return {
     ingest(body, rows) {
+      assertRestored();
       assertRows(rows);
-      const parsed = parseRows(body, rows);
-      if ("ok" in parsed) return parsed;
-      let clicks = 0;
-      for (const row of parsed) {
-        addRow(windows, row);
-        clicks += row.clicks;
-      }
-      return { ok: true, clicks };
+      const read = readPartialRows(body, rows);
+      if ("ok" in read) return read;
+      for (const row of read) addRow(row);
+      return { ok: true, clicks: sum(read.map((row) => row.clicks)) };
     },
 
     close(request) {
-      assertCloseRequest(request);
-      const chunks = new ChunkWriter(request);
-      for (const start of starts()) {
-        const end = start + request.windowSeconds;
-        if (end > request.closedThroughSeconds) continue;
-        const origin = end <= request.lateThroughSeconds ? ORIGIN.late : ORIGIN.on_time;
-        for (const { key, clicks } of canonical(windows.get(start)!)) {
-          chunks.add(start, key, clicks, origin);
-        }
-        windows.delete(start);
-      }
-      return chunks.finish();
+      assertRestored();
+      assertCloseRequest(request, closedThroughSeconds);
+      const closed = starts().filter(
+        (start) => start + request.windowSeconds <= request.closedThroughSeconds,
+      );
+      return leave(request, closed, request.lateThroughSeconds);
     },
 
-    windows: starts,
+    emitEarly(request) {
+      assertRestored();
+      assertEarlyRequest(request, closedThroughSeconds);
+      return leave(request, starts(), request.closedThroughSeconds);
+    },
+
+    isOverLimit() {
+      assertRestored();
+      return heldRows() > limits.keysMax || windows.size > limits.windowsMax;
+    },
+
+    top(request) {
+      assertRestored();
+      assertTopRequest(request, limits.slidingWindows, closedThroughSeconds);
+      const { windows: last, count, unit } = request;
+      const { ads, untrackedClicks } = sumOf(
+        runs.filter(
+          ({ windowStartSeconds: start }) =>
+            start + windowSeconds <= closedThroughSeconds && isReached(start, last),
+        ),
+      );
+      const facts = { windowEndSeconds: closedThroughSeconds, windows: last, untrackedClicks };
+      const tail = topTail(unit);
+      const listed = ads.slice(0, count);
+      return {
+        rows: listed.length,
+        clicks: sum(listed.map((ad) => ad.clicks)),
+        body: joined(listed.map((ad, i) => topRow(facts, i + 1, ad, tail))),
+        untrackedClicks,
+      };
+    },
+
+    windows() {
+      assertRestored();
+      return starts();
+    },
 
     rowCount() {
-      let rows = 0;
-      for (const counts of windows.values()) rows += counts.size;
-      return rows;
+      assertRestored();
+      return heldRows();
+    },
+
+    state() {
+      assertRestored();
+      return {
+        slidingWindows: [...limits.slidingWindows],
+        closedThroughSeconds,
+        windowSeconds,
+        runsMade,
+        windows: starts().map((start) => ({
+          windowStartSeconds: start,
+          rows: windows.get(start)!.size,
+        })),
+        runs: runs.map(runFacts),
+      };
+    },
+
+    dumpWindows(chunkBytesMax) {
+      assertRestored();
+      assertChunkBytes(chunkBytesMax, WINDOW_ROW_BYTES_MAX);
+      const rows = starts().flatMap((start) => canonical(windows.get(start)!));
+      return chunksOf(rows, chunkBytesMax, windowRow);
+    },
+
+    dumpRun(number, chunkBytesMax) {
+      assertRestored();
+      assertRunNumber(number);
+      assertChunkBytes(chunkBytesMax, RUN_ROW_BYTES_MAX);
+      const run = runs.find((each) => each.number === number);
+      if (run === undefined) throw new Error(`there is no run ${number}`);
+      return chunksOf([...run.ads.values()], chunkBytesMax, runRow);
+    },
+
+    restoreState(state) {
+      assertRestored();
+      if (!isNew) throw new Error("a state for a kernel that is not new");
+      assertState(state, limits.slidingWindows);
+      ({ closedThroughSeconds, windowSeconds, runsMade } = state);
+      isNew = false;
+      restoring = new Restoring(state);
+      restoreRows([], () => {});
+    },
+
+    restoreWindows(body, rows) {
+      assertRows(rows);
+      const now = assertRestoring(restoring);
+      return restoreRows(readWindowRows(body, rows), (row) => {
+        now.addWindowRow(row);
+        addRow(row);
+      });
+    },
+
+    restoreRun(number, body, rows) {
+      assertRows(rows);
+      const now = assertRestoring(restoring);
+      now.assertNext(number);
+      return restoreRows(readRunRows(body, rows), (row) => now.addRunRow(number, row));
     },
   };
 }
 
-function addRow(windows: Map<number, WindowCounts>, row: Row): void {
-  let counts = windows.get(row.windowStartSeconds);
-  if (counts === undefined) {
-    counts = new Map();
-    windows.set(row.windowStartSeconds, counts);
-  }
-  const name = Buffer.from(row.key).toString("latin1");
-  const count = counts.get(name);
-  if (count === undefined) counts.set(name, { key: row.key, clicks: row.clicks });
-  else count.clicks += row.clicks;
+function assertRestoring(restoring: Restoring | undefined): Restoring {
+  if (restoring === undefined) throw new Error("rows of a snapshot, but no state waits for any");
+  return restoring;
 }
 
-function canonical(counts: WindowCounts): Count[] {
-  return [...counts.values()]
-    .map((count) => ({ count, hash: keyHash(count.key) }))
+/** The rows of a window in canonical order. */
+function canonical(window: Window): WindowRow[] {
+  return [...window.values()]
+    .map((row) => ({ row, hash: keyHash(row.key) }))
     .toSorted((a, b) => {
       if (a.hash !== b.hash) return a.hash < b.hash ? -1 : 1;
-      return Buffer.compare(a.count.key, b.count.key);
+      return Buffer.compare(a.row.key, b.row.key);
     })
-    .map(({ count }) => count);
-}
-
-/** Fills chunks to the limit, row by row. */
-class ChunkWriter {
-  readonly #request: CloseRequest;
-  readonly #chunks: ClosedChunk[] = [];
-  #tail: Uint8Array;
-  #body = writer();
-  #rows = 0;
-  #clicks = 0;
-
-  constructor(request: CloseRequest) {
-    this.#request = request;
-    this.#tail = resultTail(request.unit, 0);
-  }
-
-  add(start: number, key: Uint8Array, clicks: number, origin: number): void {
-    const rowBytes = 4 + key.length + 8 + 1 + this.#tail.length;
-    if (this.#body.at + rowBytes > this.#request.chunkBytesMax) this.#endChunk();
-    const c = this.#body;
-    reserve(c, RESULT_BYTES_MAX);
-    writeU32(c, start);
-    writeBytes(c, key);
-    writeI64(c, clicks);
-    writeU8(c, origin);
-    writeBytes(c, this.#tail);
-    this.#rows += 1;
-    this.#clicks += clicks;
-  }
-
-  finish(): ClosedChunk[] {
-    if (this.#rows > 0) this.#endChunk();
-    return this.#chunks;
-  }
-
-  #endChunk(): void {
-    this.#chunks.push({
-      rows: this.#rows,
-      clicks: this.#clicks,
-      body: written(this.#body).slice(),
-    });
-    this.#tail = resultTail(this.#request.unit, this.#chunks.length);
-    this.#body = writer();
-    this.#rows = 0;
-    this.#clicks = 0;
-  }
-}
-
-/** The strings of a key in their order: greatest length, and the fault of a longer one. */
-const STRINGS: readonly (readonly [number, Fault])[] = [
-  [AD_ID_BYTES_MAX, "long_ad_id"],
-  [COUNTRY_BYTES_MAX, "long_country"],
-  [DEVICE_BYTES_MAX, "long_device"],
-  [INVALID_REASON_BYTES_MAX, "long_invalid_reason"],
-];
-
-/** All rows of a block, or the first fault: where the value begins that breaks a rule. */
-function parseRows(body: Uint8Array, rows: number): Row[] | IngestOutcome {
-  if (body.length > BLOCK_BODY_BYTES_MAX) return refused("long_block", BLOCK_BODY_BYTES_MAX);
-  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
-  const parsed: Row[] = [];
-  let at = 0;
-  while (parsed.length < rows) {
-    if (at + 4 > body.length) return refused("cut_off", at);
-    const windowStartSeconds = view.getUint32(at, true);
-    at += 4;
-    const keyStart = at;
-    for (const [bytesMax, tooLong] of STRINGS) {
-      const length = body[at];
-      if (length === undefined) return refused("cut_off", at);
-      if (length >= 128) return refused("long_length", at);
-      if (length > bytesMax) return refused(tooLong, at);
-      if (at + 1 + length > body.length) return refused("cut_off", at);
-      at += 1 + length;
-    }
-    const key = body.slice(keyStart, at);
-    if (at + 4 > body.length) return refused("cut_off", at);
-    const clicks = view.getUint32(at, true);
-    if (clicks === 0) return refused("no_clicks", at);
-    at += 4;
-    parsed.push({ windowStartSeconds, key, clicks });
-  }
-  if (at < body.length) return refused("left_over", at);
-  return parsed;
-}
-
-function refused(fault: Fault, offset: number): IngestOutcome {
-  return { ok: false, offset, reason: faultReason(fault) };
+    .map(({ row }) => row);
 }

@@ -157,13 +157,14 @@ export const EMISSIONS = columns({
   message_time: MS,
 });
 
-/** top_ads: the first N ads of the sliding window of `minutes` that ends at `window_end`. */
+/** top_ads: the ads with the most clicks in the last `windows` closed windows, through `window_end`; see top.ts for the bytes. */
 export const TOP_ADS = columns({
   window_end: SECONDS,
-  minutes: "UInt16",
+  windows: "UInt16",
   rank: "UInt16",
   ad_id: "String",
   clicks: "Int64",
+  untracked_clicks: "Int64",
   partitions: "UInt16",
   partition: "UInt16",
   emission: "UInt64",

@@ -11,6 +11,7 @@ import {
   encodeRow,
   ORIGIN,
   PARTIAL,
+  TOP_ADS,
 } from "./columns.ts";
 import type { CellValue, Column } from "./columns.ts";
 import {
@@ -21,6 +22,7 @@ import {
   writeI64,
   writer,
   writeString,
+  writeU16,
   writeU8,
   writeU32,
   writeBytes,
@@ -45,6 +47,7 @@ import {
   writeRejectedClick,
 } from "./rejected-click.ts";
 import { readResult, RESULT_BYTES_MAX, resultTail } from "./result.ts";
+import { readTop, TOP_BYTES_MAX, TOP_TAIL_BYTES, topTail } from "./top.ts";
 import { LONGEST_CLICK, LONGEST_REJECTED } from "../tests/helpers/longest-rows.ts";
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
@@ -203,6 +206,34 @@ describe("golden bytes", () => {
       chunk: 7,
       ...unit,
     });
+  });
+
+  test("of a top list's rows and tail", () => {
+    const unit = { job: "", partitions: 64, partition: 63, emission: 2 ** 53 - 1, emittedOn: 1 };
+    const tail = golden("4000", "3f00", "ffffffffffff1f00", "0100");
+    expect(hex(topTail(unit))).toBe(tail);
+    expect(tail).toHaveLength(2 * TOP_TAIL_BYTES);
+    const body = golden(
+      "3c000000", // window_end 60
+      "a005", // windows 1440
+      "0100", // rank 1
+      "02 6164", // ad_id ad
+      "0001000000000000", // clicks 256
+      "ffffffffffff1f00", // untracked_clicks 2^53 - 1
+      tail,
+      "3c000000 a005 0200 00 0100000000000000 ffffffffffff1f00",
+      tail,
+    );
+    const { job: _, ...ofTail } = unit;
+    const list = { windowEndSeconds: 60, windows: 1_440, untrackedClicks: 2 ** 53 - 1, ...ofTail };
+    expect(readTop(Buffer.from(body, "hex"))).toEqual([
+      { ...list, rank: 1, adId: "ad", clicks: 256 },
+      { ...list, rank: 2, adId: "", clicks: 1 },
+    ]);
+    const first = { ad_id: "ad", clicks: 256, untracked_clicks: 2 ** 53 - 1 };
+    const columns = { window_end: 60, windows: 1_440, rank: 1, ...first, partitions: 64 };
+    const row = { ...columns, partition: 63, emission: 2 ** 53 - 1, emitted_on: 1 };
+    expect(body.startsWith(hex(byColumns(TOP_ADS, row)))).toBe(true);
   });
 });
 
@@ -376,6 +407,49 @@ describe("a hand-written codec writes what its columns say", () => {
         });
         expect(hex(result)).toBe(hex(expected));
         expect(readResult(reader(result))).toMatchObject({ clicks: delta, origin: o, chunk, ...t });
+      }),
+    );
+  });
+
+  test("rows of a top list, none longer than its limit", () => {
+    const list = fc.record({
+      windowEndSeconds: u32,
+      windows: u16,
+      rank: u16,
+      adId: fc.oneof(ascii(64), fc.constant("a".repeat(64))),
+      clicks: flush,
+      untrackedClicks: flush,
+      partitions: u16,
+      partition: u16,
+      emission: flush,
+      emittedOn: u16,
+    });
+    fc.assert(
+      fc.property(list, (row) => {
+        const bytes = bytesBy((c) => {
+          writeU32(c, row.windowEndSeconds);
+          writeU16(c, row.windows);
+          writeU16(c, row.rank);
+          writeString(c, utf8(row.adId));
+          writeI64(c, row.clicks);
+          writeI64(c, row.untrackedClicks);
+          writeBytes(c, topTail({ ...row, job: "" }));
+        }, TOP_BYTES_MAX);
+        const expected = byColumns(TOP_ADS, {
+          window_end: row.windowEndSeconds,
+          windows: row.windows,
+          rank: row.rank,
+          ad_id: row.adId,
+          clicks: row.clicks,
+          untracked_clicks: row.untrackedClicks,
+          partitions: row.partitions,
+          partition: row.partition,
+          emission: row.emission,
+          emitted_on: row.emittedOn,
+        });
+        expect(hex(bytes)).toBe(hex(expected));
+        expect(readTop(bytes)).toEqual([row]);
+        expect(bytes.length).toBe(TOP_BYTES_MAX - (64 - row.adId.length));
       }),
     );
   });

@@ -4,7 +4,7 @@ import type { ProducerNumber } from "../../wire/block.ts";
 import { reserve, writeI64, writer, writeU32, writeU64, written } from "../../wire/cursor.ts";
 import { hash64 } from "../../wire/hash.ts";
 import { messageId, partitionProducer, resultSubject } from "../../wire/subjects.ts";
-import type { ClosedChunk } from "../../wasm/kernel.ts";
+import type { RowChunk } from "../../wasm/kernel.ts";
 
 export interface ResultMessage {
   readonly chunk: number;
@@ -38,9 +38,9 @@ export interface EmissionFacts {
 }
 
 /** An emission without rows still says how far the watermark came and what it includes. */
-const EMPTY: readonly ClosedChunk[] = [{ rows: 0, clicks: 0, body: new Uint8Array(0) }];
+const EMPTY: readonly RowChunk[] = [{ rows: 0, clicks: 0, body: new Uint8Array(0) }];
 
-export function makeEmission(facts: EmissionFacts, closed: readonly ClosedChunk[]): Emission {
+export function makeEmission(facts: EmissionFacts, closed: readonly RowChunk[]): Emission {
   const chunks = closed.length === 0 ? EMPTY : closed;
   const rows = chunks.reduce((sum, c) => sum + c.rows, 0);
   const clicks = chunks.reduce((sum, c) => sum + c.clicks, 0);
@@ -81,7 +81,7 @@ export function makeEmission(facts: EmissionFacts, closed: readonly ClosedChunk[
  * Partitions, partition and day are in it only where rows carry them in their tails: of an emission
  * without rows they are not in it. Hashes are compared among the emissions of one partition's subject.
  */
-function emissionHash(facts: EmissionFacts, chunks: readonly ClosedChunk[]): bigint {
+function emissionHash(facts: EmissionFacts, chunks: readonly RowChunk[]): bigint {
   const c = writer(64 + 16 * chunks.length);
   writeI64(c, facts.number);
   writeI64(c, facts.watermarkMs);

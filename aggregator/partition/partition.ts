@@ -94,6 +94,13 @@ async function carryOut(
 ): Promise<void> {
   switch (effect.kind) {
     case "emit":
+      if (effect.early) {
+        const { number, rows, clicks } = effect.emission;
+        parts.log.warn(
+          { partition: parts.partition, emission: number, rows, clicks },
+          "more keys or windows than the kernel holds: counts are emitted before windows close",
+        );
+      }
       return publisher.publish(effect.emission);
     case "alarm":
       parts.alarms.raise(`partition ${parts.partition}`, effect.alarm);

@@ -8,7 +8,9 @@ import { PARTIAL_BYTES_MAX, writePartial } from "../../wire/partial.ts";
 import { readResults } from "../../wire/result.ts";
 import type { ResultRow } from "../../wire/result.ts";
 import { createReferenceKernel } from "../../wasm/reference-kernel.ts";
-import { newPartition, step } from "./step.ts";
+import { KERNEL_LIMITS } from "../../wasm/limits.ts";
+import { CHUNK_BYTES_MIN } from "../limits.ts";
+import { newPartition, step, STEP_VERSION } from "./step.ts";
 import type { Effect, PartitionState, StepMessage } from "./step.ts";
 
 const START = 1_800_000_000;
@@ -62,6 +64,11 @@ const tick = (seconds: number) => message(seconds, blockOf({ kind: "tick" }));
 
 function fresh(): PartitionState {
   return newPartition(2, 1, createReferenceKernel());
+}
+
+/** One whose limits are reached every few blocks. */
+function small(): PartitionState {
+  return newPartition(2, 1, createReferenceKernel({ keysMax: 4, windowsMax: 3 }));
 }
 
 function run(messages: readonly StepMessage[], state = fresh()): Effect[] {
@@ -324,8 +331,169 @@ describe("settings", () => {
   });
 });
 
+describe("limits", () => {
+  const limited = (keysMax: number, windowsMax = 100) =>
+    newPartition(2, 1, createReferenceKernel({ keysMax, windowsMax }));
+
+  test("beyond the key limit everything held leaves early, and windows stay open", () => {
+    const state = limited(2);
+    const two: Row[] = [
+      [0, "a", 1],
+      [60, "a", 2],
+    ];
+    const early = run(
+      [
+        tick(62),
+        message(63, partial(1, 0, two)),
+        message(64, partial(2, 1, [[60, "b", 4], ...two])),
+      ],
+      state,
+    );
+    expect(counts(early)).toEqual([
+      [0, "a", 2, "on_time"],
+      [60, "a", 4, "on_time"],
+      [60, "b", 4, "on_time"],
+    ]);
+    expect(emitted(early).map(({ origin }) => origin)).toMatchObject([
+      {
+        emission: 1,
+        closedThroughSeconds: START,
+        producers: [{ shard: 1, epoch: "aaaaaaaa", flush: 2 }],
+      },
+    ]);
+    expect(state).toMatchObject({ closedThroughSeconds: START, clicksHeld: 0 });
+    const closed = run([message(64.5, partial(3, 2, [[60, "a", 8]])), tick(130)], state);
+    expect(counts(closed)).toEqual([[60, "a", 8, "on_time"]]);
+  });
+
+  test("rows of windows that had been closed leave early as late", () => {
+    const state = limited(1);
+    const effects = run(
+      [
+        tick(70),
+        message(
+          71,
+          partial(1, 0, [
+            [0, "a", 1],
+            [60, "a", 2],
+          ]),
+        ),
+      ],
+      state,
+    );
+    expect(counts(effects)).toEqual([
+      [0, "a", 1, "late"],
+      [60, "a", 2, "on_time"],
+    ]);
+  });
+
+  test("a message that closes windows and goes beyond the limit emits twice, in that order", () => {
+    const state = limited(1);
+    const effects = run(
+      [
+        tick(5),
+        message(6, partial(1, 0, [[0, "a", 1]])),
+        message(
+          66,
+          partial(2, 1, [
+            [60, "a", 2],
+            [0, "b", 4],
+          ]),
+        ),
+      ],
+      state,
+    );
+    expect(
+      emitted(effects).map(({ origin }) => [origin.emission, origin.closedThroughSeconds - START]),
+    ).toEqual([
+      [1, 60],
+      [2, 60],
+    ]);
+    expect(counts(effects)).toEqual([
+      [0, "a", 1, "on_time"],
+      [0, "b", 4, "late"],
+      [60, "a", 2, "on_time"],
+    ]);
+    expect(effects.map((effect) => effect.kind === "emit" && effect.early)).toEqual([false, true]);
+  });
+
+  test("the settings in force say what is late, and how long a chunk is", () => {
+    const settings = { stepVersion: 1, graceMs: 0, topCount: 0 };
+    const rows: Row[] = Array.from({ length: 20 }, (_, i) => [10, `ad ${i}`, 1]);
+    const effects = run(
+      [
+        tick(5),
+        message(
+          6,
+          blockOf({
+            kind: "settings",
+            ...settings,
+            windowSeconds: 10,
+            chunkBytesMax: CHUNK_BYTES_MIN,
+          }),
+        ),
+        tick(20),
+        message(21, partial(1, 0, [...rows, [20, "a", 1]], { windowSeconds: 10 })),
+      ],
+      limited(20),
+    );
+    const early = emitted(effects.filter((effect) => effect.kind === "emit" && effect.early));
+    expect(early.length).toBeGreaterThan(2);
+    const origins = early.flatMap(({ rows: all }) =>
+      all.map((row) => [row.windowStartSeconds - START, row.origin]),
+    );
+    expect(origins.filter(([window]) => window === 10)).toEqual(rows.map(() => [10, "late"]));
+    expect(origins.filter(([window]) => window === 20)).toEqual([[20, "on_time"]]);
+  });
+
+  test("alarms about a block come before the early emission that it causes", () => {
+    const effects = run(
+      [
+        tick(5),
+        message(
+          6,
+          partial(
+            3,
+            1,
+            [
+              [0, "a", 1],
+              [0, "b", 1],
+            ],
+            { windowSeconds: 10 },
+          ),
+        ),
+      ],
+      limited(1),
+    );
+    expect(effects.map((e) => (e.kind === "alarm" ? e.alarm.alarm : e.kind))).toEqual([
+      "hole",
+      "window_size_differs",
+      "emit",
+    ]);
+  });
+
+  test("the limits belong to the step's version: who changes one of them raises it", () => {
+    const { keysMax, windowsMax } = KERNEL_LIMITS;
+    expect({ stepVersion: STEP_VERSION, keysMax, windowsMax }).toEqual({
+      stepVersion: 1,
+      keysMax: 2_000_000,
+      windowsMax: 3_000,
+    });
+  });
+
+  test("too many windows leave early, too", () => {
+    const rows: Row[] = [-180, -120, -60].map((window) => [window, "a", 1]);
+    const effects = run([tick(70), message(71, partial(1, 0, rows))], limited(100, 2));
+    expect(counts(effects)).toHaveLength(3);
+    expect(run([tick(70), message(71, partial(1, 0, rows))], limited(100, 3))).toEqual([]);
+  });
+});
+
 describe("determinism", () => {
-  test("the same stream gives the same bytes, and counts exactly what was in it", () => {
+  test.each([
+    ["", fresh],
+    [", beyond its limits", small],
+  ])("the same stream gives the same bytes, and counts exactly what was in it%s", (_, start) => {
     const row = fc.tuple(
       fc.integer({ min: -3, max: 5 }).map((n) => n * 60),
       fc.constantFrom("a", "b", "cc"),
@@ -344,8 +512,8 @@ describe("determinism", () => {
         });
         // Long after everything: all windows are closed.
         const stream = [tick(0), ...messages, tick(seconds + 1_000)];
-        const first = run(stream);
-        const again = run(stream);
+        const first = run(stream, start());
+        const again = run(stream, start());
         expect(again).toEqual(first);
         const wanted = new Map<string, number>();
         for (const [, rows] of list) {

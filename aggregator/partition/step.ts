@@ -5,16 +5,20 @@
  */
 import type { Block, PartialOrigin, ProducerNumber, Settings } from "../../wire/block.ts";
 import { dayOf } from "../../wire/columns.ts";
+import type { EmissionUnit } from "../../wire/result.ts";
 import { hashText } from "../../wire/hash.ts";
 import { shardProducer } from "../../wire/subjects.ts";
 import type { Alarm } from "../alarm.ts";
 import { OUT_OF_MEMORY_REASON } from "../../wasm/kernel.ts";
-import type { Kernel } from "../../wasm/kernel.ts";
+import type { Kernel, RowChunk } from "../../wasm/kernel.ts";
 import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, EPOCHS_PER_SHARD_MAX } from "../limits.ts";
 import { makeEmission } from "./emission.ts";
 import type { Emission } from "./emission.ts";
 
-/** Raised when the same messages would give other emissions than before. */
+/**
+ * Raised when the same messages would give other emissions than before: also when the kernel's limits are
+ * others (wasm/limits.ts), for beyond them it emits early.
+ */
 export const STEP_VERSION = 1;
 
 /** In force until the stream's first settings message. */
@@ -56,7 +60,8 @@ export interface StepMessage {
 }
 
 export type Effect =
-  | { readonly kind: "emit"; readonly emission: Emission }
+  /** `early`: not because windows closed, but because the kernel is at its limits. */
+  | { readonly kind: "emit"; readonly emission: Emission; readonly early: boolean }
   | { readonly kind: "alarm"; readonly alarm: Alarm }
   /** Only a later version knows how to go on: nothing of this message but its time is in the state. */
   | { readonly kind: "stop"; readonly reason: string }
@@ -86,7 +91,7 @@ export function step(state: PartitionState, message: StepMessage): Effect[] {
   const effects: Effect[] = [];
   state.brokerTimeMs = Math.max(state.brokerTimeMs, message.brokerTimeMs);
   const emission = closeWindows(state);
-  if (emission !== null) effects.push({ kind: "emit", emission });
+  if (emission !== null) effects.push({ kind: "emit", emission, early: false });
   const { block } = message;
   if (block === null) return effects;
   switch (block.origin.kind) {
@@ -127,34 +132,59 @@ function closeWindows(state: PartitionState): Emission | null {
   // The first message only says what time it is.
   if (before === 0) return null;
 
+  return emit(state, (unit) =>
+    state.kernel.close({
+      closedThroughSeconds: boundarySeconds,
+      lateThroughSeconds: before,
+      windowSeconds,
+      unit,
+      chunkBytesMax,
+    }),
+  );
+}
+
+/**
+ * Beyond its limits the kernel lets go of all rows: deltas of windows that are still open, and of late
+ * ones. What comes for them later is another delta: made-up ads cost rows, and memory up to the limits.
+ */
+function emitEarly(state: PartitionState): Emission {
+  const { windowSeconds, chunkBytesMax } = state.settings;
+  return emit(state, (unit) =>
+    state.kernel.emitEarly({
+      closedThroughSeconds: state.closedThroughSeconds,
+      windowSeconds,
+      unit,
+      chunkBytesMax,
+    }),
+  );
+}
+
+function emit(
+  state: PartitionState,
+  chunksOf: (unit: EmissionUnit) => readonly RowChunk[],
+): Emission {
   state.emission++;
   const { partitions, partition, emission: number } = state;
   const emittedOn = dayOf(state.brokerTimeMs);
-  const chunks = state.kernel.close({
-    closedThroughSeconds: boundarySeconds,
-    lateThroughSeconds: before,
-    windowSeconds,
-    unit: { job: "", partitions, partition, emission: number, emittedOn },
-    chunkBytesMax,
-  });
-  const emission = makeEmission(
+  const chunks = chunksOf({ job: "", partitions, partition, emission: number, emittedOn });
+  const made = makeEmission(
     {
       partitions,
       partition,
       number,
       watermarkMs: watermarkMs(state),
-      closedThroughSeconds: boundarySeconds,
+      closedThroughSeconds: state.closedThroughSeconds,
       emittedOn,
       producers: includedProducers(state),
     },
     chunks,
   );
-  state.clicksHeld -= emission.clicks;
+  state.clicksHeld -= made.clicks;
   const rowsHeld = state.kernel.rowCount();
   if (state.clicksHeld < 0 || (rowsHeld === 0 && state.clicksHeld !== 0)) {
     throw new Error(`emission ${number} leaves ${state.clicksHeld} clicks in ${rowsHeld} rows`);
   }
-  return emission;
+  return made;
 }
 
 /** Of each shard the newest epochs, in order of their first flush: an emission has room for so many. */
@@ -263,6 +293,9 @@ function ingest(
         `flush ${origin.flush} of ${key} has windows of ${origin.windowSeconds} s, this partition of ${state.settings.windowSeconds} s`,
       ),
     );
+  }
+  if (state.kernel.isOverLimit()) {
+    effects.push({ kind: "emit", emission: emitEarly(state), early: true });
   }
   return effects;
 }

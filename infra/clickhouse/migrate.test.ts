@@ -1,5 +1,5 @@
 /** The migrations against the engine: they make exactly the tables that wire/columns.ts says. */
-import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ClickHouseLogLevel, createClient } from "@clickhouse/client";
@@ -94,6 +94,25 @@ describe("migrate", () => {
     await expect(migrate(client, "cut_off", directory)).rejects.toThrow(/nope/);
     writeFileSync(broken, "CREATE TABLE IF NOT EXISTS more (a Int8) ENGINE = Memory; SELECT 1;");
     expect(await migrate(client, "cut_off", directory)).toHaveLength(1);
+  });
+
+  test("takes no table away but the one that nothing had written", () => {
+    const replacing = readdirSync(MIGRATIONS).filter((file) =>
+      /\b(REPLACE|DROP|TRUNCATE)\s+TABLE\b/i.test(readFileSync(join(MIGRATIONS, file), "utf8")),
+    );
+    expect(replacing).toEqual(["0005_top_ads.sql"]);
+  });
+
+  test("makes the lists of top ads anew where they were lists of minutes", async () => {
+    const directory = join(scratch, "minutes");
+    cpSync(MIGRATIONS, directory, { recursive: true });
+    rmSync(join(directory, "0005_top_ads.sql"));
+    await migrate(client, "minutes", directory);
+    const columns = async () =>
+      (await rowsOf<{ name: string }>("DESCRIBE TABLE minutes.top_ads")).map(({ name }) => name);
+    expect(await columns()).toContain("minutes");
+    await migrate(client, "minutes");
+    expect(await columns()).toEqual(TABLES.top_ads.map(({ name }) => name));
   });
 
   test("goes where it is told, whatever database the client has", async () => {

@@ -3,7 +3,8 @@
  * each once, and refuses to go on when one that was applied has been changed since.
  *
  * ClickHouse has no transactions around DDL: a file whose run was cut off runs again from its start, so
- * its statements must bear that (IF NOT EXISTS). Run beside itself it is harmless for the same reason.
+ * its statements must bear that: IF NOT EXISTS; OR REPLACE for views, and for a table only while nothing writes it,
+ * for it takes the rows away. Run beside itself it is harmless for the same reason.
  * Names that the database knows and this version does not are a newer version's; they are left alone.
  */
 import { createHash } from "node:crypto";

@@ -15,6 +15,7 @@ import {
   writeI64,
   writer,
   writeString,
+  writeU16,
   writeU32,
   writeU8,
   written,
@@ -25,6 +26,7 @@ import { PARTIAL_KEY_BYTES_MAX } from "../../wire/partial.ts";
 import { RAW_CLICK_BYTES_MAX, unitBytes, writeRawClick } from "../../wire/raw-click.ts";
 import { REJECTED_CLICK_BYTES_MAX, writeRejectedClick } from "../../wire/rejected-click.ts";
 import { RESULT_BYTES_MAX, resultTail } from "../../wire/result.ts";
+import { TOP_BYTES_MAX, topTail } from "../../wire/top.ts";
 import { migrate } from "./migrate.ts";
 
 type Row = Record<string, CellValue>;
@@ -160,10 +162,11 @@ const ROWS: Record<TableName, Row[]> = {
   top_ads: [
     {
       window_end: NOW_SECONDS,
-      minutes: 60,
+      windows: 65_535,
       rank: 1000,
       ad_id: TEXT,
       clicks: SAFE_MAX,
+      untracked_clicks: 0,
       partitions: 1,
       partition: 0,
       emission: 0,
@@ -389,5 +392,36 @@ test("ClickHouse reads back a result made of a key's slice and a tail", async ()
     emitted_on: TODAY,
   };
   const { found, wanted } = await compare("ad_clicks_1m", [row], "emission = 79");
+  expect(found).toEqual(wanted);
+});
+
+test("ClickHouse reads back a list of top ads made of rows and a tail", async () => {
+  const unit = { job: "", partitions: 7, partition: 6, emission: 80, emittedOn: TODAY };
+  const clicks = [SAFE_MAX, 1];
+  const bytes = encoded(clicks.length * TOP_BYTES_MAX, (c) => {
+    for (const [index, each] of clicks.entries()) {
+      writeU32(c, NOW_SECONDS);
+      writeU16(c, 1_440);
+      writeU16(c, index + 1);
+      writeString(c, utf8("a".repeat(64)));
+      writeI64(c, each);
+      writeI64(c, SAFE_MAX - 1);
+      writeBytes(c, topTail(unit));
+    }
+  });
+  await insert("top_ads", bytes);
+  const rows = clicks.map((each, index) => ({
+    window_end: NOW_SECONDS,
+    windows: 1_440,
+    rank: index + 1,
+    ad_id: "a".repeat(64),
+    clicks: each,
+    untracked_clicks: SAFE_MAX - 1,
+    partitions: 7,
+    partition: 6,
+    emission: 80,
+    emitted_on: TODAY,
+  }));
+  const { found, wanted } = await compare("top_ads", rows, "emission = 80");
   expect(found).toEqual(wanted);
 });

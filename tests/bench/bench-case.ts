@@ -1,7 +1,7 @@
 /** All rounds of a case: interleaved, compared, and the median of each contender's. */
 import type { WrittenCase } from "./cases.ts";
 import { CONTENDERS } from "./round.ts";
-import type { Contender, ContenderName, RoundOutcome } from "./round.ts";
+import type { Contender, ContenderName, KernelOutcome, RoundOutcome } from "./round.ts";
 import { disagreements } from "./tally.ts";
 
 /** CPU time above wall time is that of the engine's housekeeping; a second thread would be far above. */
@@ -17,19 +17,35 @@ export interface CaseFigures {
   readonly firstPassRowsPerSecond: Readonly<Partial<Record<ContenderName, number>>>;
   /** By how much the slowest round of a contender is slower than its fastest, in percent. */
   readonly spreadPercent: Readonly<Partial<Record<ContenderName, number>>>;
-  readonly closeMsPerMillionRows: number;
-  readonly bytesPerKey: number;
+  readonly kernel: KernelCaseFigures;
 }
 
-/** Contenders came to different results: no figure of the case means anything. */
-export class DisagreementError extends Error {
+/** What only the kernel does: medians. Rows of a close are keys of closed windows. */
+export interface KernelCaseFigures {
+  readonly closeMsPerMillionRows: number;
+  readonly closeCountsMsPerMillionRows: number;
+  /** Of the same round: the close of a million rows over the ingestion of two million. */
+  readonly closeOverIngest: number;
+  readonly closeCountsOverIngest: number;
+  readonly topMs: number;
+  readonly dumpMs: number;
+  readonly dumpRunMs: number;
+  readonly dumpedRunRows: number;
+  readonly restoreMs: number;
+  readonly restoredRows: number;
+  readonly bytesPerKey: number;
+  readonly bytesPerAdMinute: number;
+}
+
+/** Contenders came to different results, or the kernel to a wrong one: no figure means anything. */
+export class WrongResultError extends Error {
   constructor(lines: readonly string[]) {
-    super(`the contenders disagree:\n${lines.join("\n")}`);
-    this.name = "DisagreementError";
+    super(`results are wrong:\n${lines.join("\n")}`);
+    this.name = "WrongResultError";
   }
 }
 
-/** Throws DisagreementError after the first round in which not all say the same. */
+/** Throws WrongResultError after the first round in which not all say the same, and the kernel what it must. */
 export async function benchCase(
   written: WrittenCase,
   contenders: readonly Contender[],
@@ -66,10 +82,44 @@ export async function benchCase(
     spreadPercent: Object.fromEntries(
       contenders.map(({ name }) => [name, spreadPercent(secondsOf(name))]),
     ),
-    closeMsPerMillionRows: rounded(
-      (median(kernels.map(({ closeSeconds }) => closeSeconds!)) * 1e9) / keys,
+    kernel: kernelFigures(written.rows, keys, kernels),
+  };
+}
+
+function kernelFigures(
+  rows: number,
+  keys: number,
+  outcomes: readonly RoundOutcome[],
+): KernelCaseFigures {
+  const medianOf = (figure: (kernel: KernelOutcome, outcome: RoundOutcome) => number) =>
+    median(outcomes.map((outcome) => figure(outcome.kernel!, outcome)));
+  const overIngest = (closeSeconds: number, ingestSeconds: number) =>
+    closeSeconds / keys / ((2 * ingestSeconds) / rows);
+  const ms = (figure: (kernel: KernelOutcome) => number) =>
+    rounded(medianOf((kernel) => figure(kernel) * 1_000));
+  return {
+    closeMsPerMillionRows: rounded(medianOf((one) => (one.closeSeconds * 1e9) / keys)),
+    closeCountsMsPerMillionRows: rounded(medianOf((one) => (one.closeCountsSeconds * 1e9) / keys)),
+    closeOverIngest: rounded(
+      medianOf((one, { seconds }) => overIngest(one.closeSeconds, seconds)),
+      2,
     ),
-    bytesPerKey: rounded(median(kernels.map(({ memoryBytes }) => memoryBytes!)) / keys),
+    closeCountsOverIngest: rounded(
+      medianOf((one) => overIngest(one.closeCountsSeconds, one.ingestCountsSeconds)),
+      2,
+    ),
+    topMs: ms(({ topSeconds }) => topSeconds),
+    dumpMs: ms(({ dumpSeconds }) => dumpSeconds),
+    dumpRunMs: ms(({ dumpRunSeconds }) => dumpRunSeconds),
+    // Rows follow from the case: every round has the same.
+    dumpedRunRows: outcomes[0]!.kernel!.dumpedRunRows,
+    restoreMs: ms(({ restoreSeconds }) => restoreSeconds),
+    restoredRows: outcomes[0]!.kernel!.restoredRows,
+    bytesPerKey: rounded(medianOf(({ memoryBytes }) => memoryBytes / keys)),
+    bytesPerAdMinute: rounded(
+      medianOf(({ runBytes, runRows }) => runBytes / runRows),
+      2,
+    ),
   };
 }
 
@@ -86,8 +136,9 @@ function judgeRound(
     if (outcome.cpuShare !== undefined && outcome.cpuShare > CPU_SHARE_MAX) {
       lines.push(`threads: ${name} took ${outcome.cpuShare.toFixed(2)} CPU seconds a second`);
     }
+    lines.push(...(outcome.kernel?.faults ?? []).map((fault) => `${name}: ${fault}`));
   }
-  if (lines.length > 0) throw new DisagreementError(lines);
+  if (lines.length > 0) throw new WrongResultError(lines);
 }
 
 export function median(values: readonly number[]): number {
@@ -101,6 +152,7 @@ function spreadPercent(seconds: readonly number[]): number {
   return Math.round((Math.max(...seconds) / Math.min(...seconds) - 1) * 100);
 }
 
-function rounded(value: number): number {
-  return Math.round(value * 10) / 10;
+export function rounded(value: number, decimals = 1): number {
+  const factor = 10 ** decimals;
+  return Math.round(value * factor) / factor;
 }

@@ -6,7 +6,7 @@
  * turn of a minute.
  */
 import { closeSync, openSync, writeSync } from "node:fs";
-import { reserve, utf8, writer, writeString, written } from "../../wire/cursor.ts";
+import { reserve, textOf, utf8, writer, writeString, written } from "../../wire/cursor.ts";
 import { AD_ID_BYTES_MAX, BLOCK_BODY_BYTES_MAX } from "../../wire/limits.ts";
 import { PARTIAL_BYTES_MAX, writePartial } from "../../wire/partial.ts";
 import { Random } from "../traffic/random.ts";
@@ -28,8 +28,10 @@ export const CASES: readonly BenchCase[] = [
   { name: "ads-2m-uniform-id-64", adCount: 2_000_000, adIdBytes: 64, zipfExponent: null },
 ];
 
-const WINDOW_SECONDS = 60;
+export const WINDOW_SECONDS = 60;
 const WINDOW_START_SECONDS = 1_800_000_000;
+/** Through here all windows of a case have ended. */
+export const CASE_END_SECONDS = WINDOW_START_SECONDS + WINDOW_SECONDS;
 const WINDOW_BEFORE_SHARE = 0.01;
 const COUNTRIES = ["US", "KR", "JP", "DE", "BR", "IN", "GB", "FR"].map(utf8);
 /** Of rows, cumulative; about what web traffic shows. */
@@ -100,7 +102,7 @@ export function writeCase(
     writeString(key, DEVICES.find(([share]) => chance < share)![1]);
     writeString(key, random.chance(INVALID_SHARE) ? INVALID_REASON : VALID);
     const before = random.chance(WINDOW_BEFORE_SHARE);
-    const clickCount = random.chance(ONE_CLICK_SHARE) ? 1 : random.whole(2, CLICKS_MAX);
+    const clickCount = drawClicks(random);
     const start = block.at;
     reserve(block, PARTIAL_BYTES_MAX);
     writePartial(
@@ -119,6 +121,18 @@ export function writeCase(
   writeSync(indexFile, new Uint8Array(Uint32Array.from(index).buffer));
   closeSync(indexFile);
   return { ...files, rows, bytes, clicks };
+}
+
+/** The clicks of a row. */
+export function drawClicks(random: Random): number {
+  return random.chance(ONE_CLICK_SHARE) ? 1 : random.whole(2, CLICKS_MAX);
+}
+
+/** @param bytes at least 7 */
+export function adIdOf(ad: number, bytes: number): string {
+  const id = new Uint8Array(bytes);
+  writeAdId(id, ad);
+  return textOf(id);
 }
 
 const DIGITS = utf8("0123456789abcdefghijklmnopqrstuvwxyz");

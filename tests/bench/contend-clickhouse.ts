@@ -5,11 +5,11 @@
  *
  * What is chosen in its favour, each measured: all strings are String (LowCardinality columns took twice
  * as long), and the file, which is in the page cache, is mapped instead of read. As for all contenders, the
- * second pass is the one that is compared.
+ * last pass is the one that is compared.
  */
 import { Session } from "chdb";
 import type { CaseFiles } from "./cases.ts";
-import { clocked } from "./group-by.ts";
+import { clocked, PASSES } from "./group-by.ts";
 import type { RoundOutcome } from "./round.ts";
 import type { Tally } from "./tally.ts";
 
@@ -32,6 +32,7 @@ function contend(files: CaseFiles): RoundOutcome {
   const groupBy = `SELECT ${KEY}, sum(clicks) AS total FROM file(${file}, RowBinary, '${STRUCTURE}') GROUP BY ${KEY}`;
   const timed = `${groupBy} SETTINGS ${SETTINGS} FORMAT Null`;
   const first = clocked(() => session.query(timed));
+  for (let pass = 2; pass < PASSES; pass++) session.query(timed);
   const startCpu = process.cpuUsage();
   const { seconds } = clocked(() => session.query(timed));
   const { user, system } = process.cpuUsage(startCpu);

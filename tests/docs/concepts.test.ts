@@ -153,6 +153,7 @@ const MIGRATIONS = [
   "0002_counts.sql",
   "0003_analysts_and_operators.sql",
   "0004_rejections_counted.sql",
+  "0005_top_ads.sql",
 ]
   .map((name) => read(`infra/clickhouse/migrations/${name}`))
   .join("\n");

@@ -102,7 +102,7 @@ test("what the house allows passes", () => {
     "edge/click/a.ts": `import { a } from "../../wire/a.ts"; import { b } from "./stamp.ts"; import type { c } from "../shard/storage.ts"; import { d } from "isbot"; export const x = [a, b, d]; export type T = typeof c;`,
     "aggregator/sink/unit.ts": `import { a } from "../limits.ts"; import type { b } from "../source/stream-reader.ts"; export const x = [a]; export type T = typeof b;`,
     "edge/shard/b.ts": `import { a } from "../../wire/a.ts"; export const b = a;`,
-    "aggregator/a.ts": `import { a } from "../wasm/kernel.ts"; import { b } from "../wasm/wasm-kernel.ts"; import { c } from "../wasm/reference-kernel.ts"; export const x = [a, b, c];`,
+    "aggregator/a.ts": `import { a } from "../wasm/kernel.ts"; import { b } from "../wasm/wasm-kernel.ts"; import { c } from "../wasm/reference-kernel.ts"; import { d } from "../wasm/limits.ts"; export const x = [a, b, c, d];`,
     "aggregator/config.ts": `export const home = process.env["HOME"];`,
     "wasm/wasm-kernel.ts": `import { a } from "./layout.ts"; import { b } from "../wire/b.ts"; export const x = [a, b];`,
     "wasm/layout.ts": `export const a = 1;`,

@@ -1,21 +1,25 @@
 /**
- * Adds a block of partial rows, whole or not at all, in three passes:
+ * Adds a block of rows, whole or not at all, in three passes:
  *
- * 1. check every row and note where its key is (the only walk from length to length);
- * 2. find each row's window and make room as if every row were a new key;
- * 3. count, in batches: first hash all keys, then touch all table entries and stored keys, then
- *    compare and add. WebAssembly has no prefetch, but loads that do not wait for each other overlap
- *    in the processor: a batch pays for one cache miss, not for one per row.
+ * 1. check every row, find its window, hash its key, and note all that (the only walk from length to
+ *    length; it waits for each length, and hashing fills the waiting);
+ * 2. make room as if every row were a new key;
+ * 3. count, in batches: first have the lines of all rows loaded (table.ts says how), then find each row's
+ *    entry and have its record loaded, then compare and add. Misses that do not wait for each other
+ *    overlap in the processor: a batch pays for a few, not for some in each row.
  *
- * Only pass 3 changes counts, and it cannot fail.
+ * Only pass 3 changes counts, and it cannot fail. Rows carry their clicks in 4 bytes (wire/partial.ts) or
+ * in 8 (wire/snapshot.ts): the type parameter T.
  *
  *     row index entry
  *      0 u32 key       address in the transfer area; window_start stands in the 4 bytes before it
  *      4 u32 key bytes
- *      8 u32 window record
+ *      8 u32 high half of the key's hash
+ *     12 u32 window record
  */
 import {
   AD_ID_BYTES_MAX,
+  BLOCK_ROWS_MAX,
   COUNTRY_BYTES_MAX,
   DEVICE_BYTES_MAX,
   FAULT_CUT_OFF,
@@ -25,34 +29,52 @@ import {
   FAULT_LONG_DEVICE,
   FAULT_LONG_INVALID_REASON,
   FAULT_LONG_LENGTH,
+  FAULT_MANY_CLICKS,
   FAULT_NO_CLICKS,
   FAULT_NONE,
   FAULT_OUT_OF_MEMORY,
   INVALID_REASON_BYTES_MAX,
 } from "./constants.generated";
 import { keyHash } from "./key-hash";
-import { copyKey, sameKey } from "./keys";
+import { copyBytes, sameKey } from "./keys";
 import { ROW_INDEX_ENTRY_BYTES, rowIndex, transfer } from "./memory";
 import {
+  addClicks,
+  ENTRY_RECORD,
+  entryBehind,
+  entryInLine,
+  isLong,
+  LINE_LOG2,
+  lineBehind,
+  RECORD_KEY,
+  warmLine,
+  warmRecord,
+} from "./table";
+import {
   announce,
-  arenaRoom,
-  ENTRY_BYTES,
-  ENTRY_CLICKS,
-  ENTRY_KEY,
+  newRecord,
+  recordBytesMax,
   reserveTouched,
   settleTouched,
   WINDOW_CLICKS,
   WINDOW_MASK,
   WINDOW_ROWS,
+  WINDOW_SHIFT,
   WINDOW_TABLE,
   windowFor,
 } from "./windows";
 
 /** Enough to cover a cache miss with work, few enough to stay in the first-level cache. */
-const BATCH_ROWS: u32 = 32;
-/** Per row of a batch: low half of the hash, address of the first table entry to look at. */
-const batch: usize = memory.data(256);
-const BATCH_ENTRY_BYTES: u32 = 8;
+const BATCH_ROWS: u32 = 192;
+/** Per row of a batch: address of its table entry, or of a line to look for it in, which is odd then. */
+const batch: usize = memory.data(768);
+const BATCH_ENTRY_BYTES: u32 = 4;
+/** Of a batch, ends of keys that are in another line than their beginnings. */
+const keyEnds: usize = memory.data(768);
+const IS_LINE: usize = 1;
+
+/** Integers beyond it are not exact in JavaScript. */
+export const SAFE_MAX: u64 = (1 << 53) - 1;
 
 /** What the last block did: for the host to compare with what it sent. */
 export let faultOffset: u32 = 0;
@@ -61,34 +83,104 @@ export let ingestedClicks: u64 = 0;
 
 /** Rows in all open windows. */
 export let rowsHeld: u64 = 0;
+/** Lines that were looked at beyond the one where a key belongs. */
+export let lineSteps: u64 = 0;
+/** Rows that have been looked for. */
+export let rowsCounted: u64 = 0;
 
-/** Exported and never read: it keeps the loads of `touch` from being optimized away. */
-export let touched: u64 = 0;
+/** Exported and never read: it keeps loads of keys' ends from being optimized away. */
+export let touched: u32 = 0;
 
 export function releaseRows(rows: u32): void {
   rowsHeld -= rows;
 }
 
-/** Adds the rows in the transfer area. Returns a fault code, with `faultOffset`. */
+/** Adds the rows of a partial block in the transfer area. Returns a fault code, with `faultOffset`. */
 export function ingestBlock(bytes: u32, rows: u32): u32 {
+  return ingest<u32>(bytes, rows);
+}
+
+/** Adds rows of a snapshot's open windows. */
+export function ingestSnapshot(bytes: u32, rows: u32): u32 {
+  return ingest<u64>(bytes, rows);
+}
+
+function ingest<T>(bytes: u32, rows: u32): u32 {
   ingestedRows = 0;
   ingestedClicks = 0;
   faultOffset = 0;
-  const fault = check(bytes, rows);
-  if (fault != FAULT_NONE) return fault;
-  if (!assign(rows)) {
-    settleTouched();
-    return FAULT_OUT_OF_MEMORY;
-  }
-  for (let first: u32 = 0; first < rows; first += BATCH_ROWS) {
-    const index = rowIndex + first * ROW_INDEX_ENTRY_BYTES;
-    const count = min(BATCH_ROWS, rows - first);
-    hash(index, count);
-    touch(count);
-    add(index, count);
+  let fault = check<T>(bytes, rows);
+  if (fault == FAULT_NONE && !reserveTouched()) fault = FAULT_OUT_OF_MEMORY;
+  if (fault == FAULT_NONE) {
+    for (let first: u32 = 0; first < rows; first += BATCH_ROWS) {
+      const index = rowIndex + first * ROW_INDEX_ENTRY_BYTES;
+      count<T>(index, min(BATCH_ROWS, rows - first));
+    }
   }
   settleTouched();
-  return FAULT_NONE;
+  return fault;
+}
+
+/** Pass 1. */
+function check<T>(bytes: u32, rows: u32): u32 {
+  const end = transfer + bytes;
+  // Beyond BLOCK_ROWS_MAX, the bytes come to their end first.
+  const indexEnd = rowIndex + min(rows, BLOCK_ROWS_MAX + 1) * ROW_INDEX_ENTRY_BYTES;
+  let at = transfer;
+  let window: usize = 0;
+  let start: u32 = 0;
+  let pendingRows: u32 = 0;
+  let pendingBytes: u32 = 0;
+  let hasMemory = true;
+  let fault = FAULT_NONE;
+  for (let index = rowIndex; index < indexEnd; index += ROW_INDEX_ENTRY_BYTES) {
+    const key = at + 4;
+    // What stands behind the end is garbage, but it is ours: one check of the row's end covers it.
+    const adIdBytes = load<u8>(key) as u32;
+    let next = key + 1 + adIdBytes;
+    const countryBytes = load<u8>(next) as u32;
+    next += 1 + countryBytes;
+    const deviceBytes = load<u8>(next) as u32;
+    next += 1 + deviceBytes;
+    const reasonBytes = load<u8>(next) as u32;
+    next += 1 + reasonBytes;
+    if (
+      u32(next + sizeof<T>() > end) |
+      u32(adIdBytes > AD_ID_BYTES_MAX) |
+      u32(countryBytes > COUNTRY_BYTES_MAX) |
+      u32(deviceBytes > DEVICE_BYTES_MAX) |
+      u32(reasonBytes > INVALID_REASON_BYTES_MAX)
+    ) {
+      fault = rowFault<T>(at, end);
+      break;
+    }
+    const clicks = load<T>(next) as u64;
+    if (clicks - 1 >= SAFE_MAX) {
+      fault = fail((clicks as i64) > 0 ? FAULT_MANY_CLICKS : FAULT_NO_CLICKS, next);
+      break;
+    }
+    if (window == 0 || load<u32>(at) != start) {
+      if (window != 0) announce(window, pendingRows, pendingBytes);
+      pendingRows = 0;
+      pendingBytes = 0;
+      start = load<u32>(at);
+      window = windowFor(start);
+      // Not said yet: the rest of the block may have a fault of its own.
+      if (window == 0) hasMemory = false;
+    }
+    const keyBytes = (next - key) as u32;
+    pendingRows++;
+    pendingBytes += recordBytesMax(keyBytes);
+    store<u32>(index, key as u32);
+    store<u32>(index, keyBytes, 4);
+    store<u32>(index, (keyHash(key, keyBytes) >> 32) as u32, 8);
+    store<u32>(index, window as u32, 12);
+    at = next + sizeof<T>();
+  }
+  if (window != 0) announce(window, pendingRows, pendingBytes);
+  if (fault != FAULT_NONE) return fault;
+  if (at != end) return fail(FAULT_LEFT_OVER, at);
+  return hasMemory ? FAULT_NONE : FAULT_OUT_OF_MEMORY;
 }
 
 function fail(fault: u32, at: usize): u32 {
@@ -96,132 +188,156 @@ function fail(fault: u32, at: usize): u32 {
   return fault;
 }
 
-/** Pass 1. */
-function check(bytes: u32, rows: u32): u32 {
-  const end = transfer + bytes;
-  let at = transfer;
-  let index = rowIndex;
-  for (let row: u32 = 0; row < rows; row++) {
-    if (at + 4 > end) return fail(FAULT_CUT_OFF, at);
-    const key = at + 4;
-    at = key;
-
+/** What is wrong with the row at `at`, of which something is: the first fault in the order of its bytes. */
+function rowFault<T>(at: usize, end: usize): u32 {
+  if (at + 4 > end) return fail(FAULT_CUT_OFF, at);
+  at += 4;
+  for (let string = 0; string < 4; string++) {
     if (at >= end) return fail(FAULT_CUT_OFF, at);
-    let length = load<u8>(at) as u32;
-    if (length > AD_ID_BYTES_MAX) return fail(tooLong(length, FAULT_LONG_AD_ID), at);
+    const length = load<u8>(at) as u32;
+    // All limits are below 128: a byte from there on is the first of several of a varint.
+    if (length >= 128) return fail(FAULT_LONG_LENGTH, at);
+    if (length > stringBytesMax(string)) return fail(stringFault(string), at);
     if (at + 1 + length > end) return fail(FAULT_CUT_OFF, at);
     at += 1 + length;
+  }
+  if (at + sizeof<T>() <= end) unreachable();
+  return fail(FAULT_CUT_OFF, at);
+}
 
-    if (at >= end) return fail(FAULT_CUT_OFF, at);
-    length = load<u8>(at) as u32;
-    if (length > COUNTRY_BYTES_MAX) return fail(tooLong(length, FAULT_LONG_COUNTRY), at);
-    if (at + 1 + length > end) return fail(FAULT_CUT_OFF, at);
-    at += 1 + length;
+function stringBytesMax(string: i32): u32 {
+  if (string == 0) return AD_ID_BYTES_MAX;
+  if (string == 1) return COUNTRY_BYTES_MAX;
+  return string == 2 ? DEVICE_BYTES_MAX : INVALID_REASON_BYTES_MAX;
+}
 
-    if (at >= end) return fail(FAULT_CUT_OFF, at);
-    length = load<u8>(at) as u32;
-    if (length > DEVICE_BYTES_MAX) return fail(tooLong(length, FAULT_LONG_DEVICE), at);
-    if (at + 1 + length > end) return fail(FAULT_CUT_OFF, at);
-    at += 1 + length;
+function stringFault(string: i32): u32 {
+  if (string == 0) return FAULT_LONG_AD_ID;
+  if (string == 1) return FAULT_LONG_COUNTRY;
+  return string == 2 ? FAULT_LONG_DEVICE : FAULT_LONG_INVALID_REASON;
+}
 
-    if (at >= end) return fail(FAULT_CUT_OFF, at);
-    length = load<u8>(at) as u32;
-    if (length > INVALID_REASON_BYTES_MAX) {
-      return fail(tooLong(length, FAULT_LONG_INVALID_REASON), at);
+/** Pass 3, for one batch. */
+function count<T>(index: usize, rows: u32): void {
+  const indexEnd = index + rows * ROW_INDEX_ENTRY_BYTES;
+  const batchEnd = batch + rows * BATCH_ENTRY_BYTES;
+  let window: usize = 0;
+  let table: usize = 0;
+  let mask: u32 = 0;
+  let shift: u32 = 0;
+
+  let slot = batch;
+  for (let row = index; row < indexEnd; row += ROW_INDEX_ENTRY_BYTES) {
+    if (load<u32>(row, 12) != (window as u32)) {
+      window = load<u32>(row, 12);
+      table = load<u32>(window, WINDOW_TABLE);
+      shift = load<u32>(window, WINDOW_SHIFT);
     }
-    if (at + 1 + length > end) return fail(FAULT_CUT_OFF, at);
-    at += 1 + length;
-
-    if (at + 4 > end) return fail(FAULT_CUT_OFF, at);
-    if (load<u32>(at) == 0) return fail(FAULT_NO_CLICKS, at);
-    store<u32>(index, key as u32);
-    store<u32>(index, (at - key) as u32, 4);
-    at += 4;
-    index += ROW_INDEX_ENTRY_BYTES;
+    store<u32>(slot, (table as u32) + ((load<u32>(row, 8) >> shift) << LINE_LOG2));
+    slot += BATCH_ENTRY_BYTES;
   }
-  return at == end ? FAULT_NONE : fail(FAULT_LEFT_OVER, at);
-}
+  for (slot = batch; slot < batchEnd; slot += BATCH_ENTRY_BYTES) warmLine(load<u32>(slot));
 
-/** All limits are below 128: a byte from there on is the first of several of a varint. */
-function tooLong(length: u32, fault: u32): u32 {
-  return length < 128 ? fault : FAULT_LONG_LENGTH;
-}
-
-/** Pass 2. */
-function assign(rows: u32): bool {
-  const end = rowIndex + rows * ROW_INDEX_ENTRY_BYTES;
-  for (let index = rowIndex; index < end; index += ROW_INDEX_ENTRY_BYTES) {
-    const window = windowFor(load<u32>((load<u32>(index) as usize) - 4));
-    if (window == 0) return false;
-    store<u32>(index, window as u32, 8);
-    announce(window, load<u32>(index, 4));
+  // Each row's entry and its record; or, of a full line, the line behind.
+  let warm: u32 = 0;
+  let ends = keyEnds;
+  slot = batch;
+  for (let row = index; row < indexEnd; row += ROW_INDEX_ENTRY_BYTES) {
+    const line: usize = load<u32>(slot);
+    const entry = entryInLine(line, load<u32>(row, 8));
+    if (entry != 0) {
+      store<u32>(slot, entry as u32);
+      const record: usize = load<u32>(entry, ENTRY_RECORD);
+      const keyBytes = load<u32>(row, 4);
+      warmRecord(record);
+      if (isLong(keyBytes) && record != 0) {
+        store<u32>(ends, (record + RECORD_KEY + keyBytes) as u32);
+        ends += 4;
+      }
+    } else {
+      window = load<u32>(row, 12);
+      const next = lineBehind(
+        line,
+        load<u32>(window, WINDOW_TABLE),
+        load<u32>(window, WINDOW_MASK),
+      );
+      warmLine(next);
+      store<u32>(slot, (next | IS_LINE) as u32);
+      lineSteps++;
+    }
+    slot += BATCH_ENTRY_BYTES;
   }
-  return reserveTouched();
-}
+  for (let end = keyEnds; end < ends; end += 4) warm += load<u8>(load<u32>(end));
+  touched = warm;
 
-/** Pass 3, first loop. */
-function hash(index: usize, count: u32): void {
-  const end = batch + count * BATCH_ENTRY_BYTES;
-  for (let slot = batch; slot < end; slot += BATCH_ENTRY_BYTES) {
-    const window: usize = load<u32>(index, 8);
-    const h = keyHash(load<u32>(index), load<u32>(index, 4)) as u32;
-    store<u32>(slot, h);
-    store<u32>(
-      slot,
-      load<u32>(window, WINDOW_TABLE) + ((h << 4) & load<u32>(window, WINDOW_MASK)),
-      4,
-    );
-    index += ROW_INDEX_ENTRY_BYTES;
-  }
-}
-
-/** Pass 3, second loop: loads every row's entry and, where the hash is the same, the key's first word. */
-function touch(count: u32): void {
-  const end = batch + count * BATCH_ENTRY_BYTES;
-  let sum: u64 = 0;
-  for (let slot = batch; slot < end; slot += BATCH_ENTRY_BYTES) {
-    const entry = load<u64>(load<u32>(slot, 4));
-    if ((entry as u32) == load<u32>(slot)) sum += load<u64>((entry >> 32) as usize);
-  }
-  touched = sum;
-}
-
-/** Pass 3, third loop. */
-function add(index: usize, count: u32): void {
-  const end = batch + count * BATCH_ENTRY_BYTES;
-  for (let slot = batch; slot < end; slot += BATCH_ENTRY_BYTES) {
-    const key: usize = load<u32>(index);
-    const keyBytes = load<u32>(index, 4);
-    const window: usize = load<u32>(index, 8);
-    const clicks = load<u32>(key + keyBytes) as u64;
-    const h = load<u32>(slot);
-    let entry: usize = load<u32>(slot, 4);
+  window = 0;
+  slot = batch;
+  let clicksOfWindow: u64 = 0;
+  let clicksOfBatch: u64 = 0;
+  for (let row = index; row < indexEnd; row += ROW_INDEX_ENTRY_BYTES) {
+    if (load<u32>(row, 12) != (window as u32)) {
+      if (window != 0) addToWindow(window, clicksOfWindow);
+      clicksOfWindow = 0;
+      window = load<u32>(row, 12);
+      table = load<u32>(window, WINDOW_TABLE);
+      mask = load<u32>(window, WINDOW_MASK);
+    }
+    const key: usize = load<u32>(row);
+    const keyBytes = load<u32>(row, 4);
+    const hash = load<u32>(row, 8);
+    const clicks = load<T>(key + keyBytes) as u64;
+    let entry: usize = load<u32>(slot);
+    if (entry & IS_LINE) entry = placeFrom(entry & ~IS_LINE, table, mask, hash);
     while (true) {
-      const stored: usize = load<u32>(entry, ENTRY_KEY);
-      if (stored == 0) {
-        insert(window, entry, h, key, keyBytes, clicks);
+      const record: usize = load<u32>(entry, ENTRY_RECORD);
+      if (record == 0) {
+        insert(window, entry, hash, key, keyBytes, clicks);
         break;
       }
-      if (load<u32>(entry) == h && sameKey(key, stored, keyBytes)) {
-        store<u64>(entry, load<u64>(entry, ENTRY_CLICKS) + clicks, ENTRY_CLICKS);
+      if (load<u32>(entry) == hash && sameKey(key, record + RECORD_KEY, keyBytes)) {
+        addClicks(record, clicks);
         break;
       }
-      const table: usize = load<u32>(window, WINDOW_TABLE);
-      entry = table + ((entry - table + ENTRY_BYTES) & load<u32>(window, WINDOW_MASK));
+      entry = entryBehind(entry, table, mask);
     }
-    store<u64>(window, load<u64>(window, WINDOW_CLICKS) + clicks, WINDOW_CLICKS);
-    ingestedClicks += clicks;
-    index += ROW_INDEX_ENTRY_BYTES;
+    clicksOfWindow += clicks;
+    clicksOfBatch += clicks;
+    slot += BATCH_ENTRY_BYTES;
   }
-  ingestedRows += count;
+  addToWindow(window, clicksOfWindow);
+  ingestedClicks += clicksOfBatch;
+  ingestedRows += rows;
+  rowsCounted += rows;
 }
 
-function insert(window: usize, entry: usize, h: u32, key: usize, keyBytes: u32, clicks: u64): void {
-  const room = arenaRoom(window, keyBytes);
-  copyKey(room, key, keyBytes);
-  store<u32>(entry, h);
-  store<u32>(entry, room as u32, ENTRY_KEY);
-  store<u64>(entry, clicks, ENTRY_CLICKS);
+/** The first entry of that hash, or the empty one behind them, from `line` on. */
+function placeFrom(line: usize, table: usize, mask: u32, hash: u32): usize {
+  let entry = entryInLine(line, hash);
+  while (entry == 0) {
+    lineSteps++;
+    line = lineBehind(line, table, mask);
+    entry = entryInLine(line, hash);
+  }
+  return entry;
+}
+
+function addToWindow(window: usize, clicks: u64): void {
+  store<u64>(window, load<u64>(window, WINDOW_CLICKS) + clicks, WINDOW_CLICKS);
+}
+
+function insert(
+  window: usize,
+  entry: usize,
+  hash: u32,
+  key: usize,
+  keyBytes: u32,
+  clicks: u64,
+): void {
+  const record = newRecord(window, keyBytes);
+  store<u64>(record, clicks);
+  copyBytes(record + RECORD_KEY, key, keyBytes);
+  store<u32>(entry, hash);
+  store<u32>(entry, record as u32, ENTRY_RECORD);
   store<u32>(window, load<u32>(window, WINDOW_ROWS) + 1, WINDOW_ROWS);
   rowsHeld++;
 }

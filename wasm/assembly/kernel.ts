@@ -1,47 +1,75 @@
 /** What the host may call and read; wasm/wasm-kernel.ts is the only one that does. */
+import { setSumsCount } from "./ads";
 import { LAYOUT_VERSION } from "./constants.generated";
-import { tail } from "./close";
-import { rowsHeld } from "./ingest";
-import { initializeMemory, transfer } from "./memory";
-import { directory, windowCount } from "./windows";
+import { initializeMemory } from "./memory";
+import { addSlidingWindow, setRunLimits } from "./runs";
 
+export { adCount } from "./ads";
 export {
   beginClose,
+  beginDump,
   chunkClicks,
   chunkRows,
   closingClicks,
   closingRows,
+  tail,
   writeChunk,
 } from "./close";
-export { faultOffset, ingestBlock, ingestedClicks, ingestedRows, touched } from "./ingest";
+export {
+  addRunRows,
+  beginRunDump,
+  checkRunRows,
+  runChunkClicks,
+  runChunkRows,
+  runFaultOffset,
+  writeRunChunk,
+} from "./dump-run";
+export {
+  faultOffset,
+  ingestBlock,
+  ingestedClicks,
+  ingestedRows,
+  ingestSnapshot,
+  lineSteps,
+  rowsCounted,
+  rowsHeld,
+  touched,
+} from "./ingest";
+export { bytesTaken, transfer } from "./memory";
+export {
+  boundary,
+  findRun,
+  memoryIsOut,
+  restoreBoundary,
+  restoreRun,
+  runAfter,
+  runBytes,
+  runClicks,
+  runCount,
+  runNumber,
+  runRows,
+  runRowsOf,
+  runsMade,
+  runStart,
+  runUntracked,
+  untrackedForMemory,
+  windowSeconds,
+} from "./runs";
+export { topClicks, topRows, topTail, topUntracked, writeTop } from "./top";
+export { promiseRows, tableEntries, windowCount, windowRows, windowStart } from "./windows";
 
 export function layoutVersion(): u32 {
   return LAYOUT_VERSION;
 }
 
-/** Once, before anything else; false when the static areas do not fit `memoryPagesMax`. */
-export function initialize(memoryPagesMax: u32): bool {
+/** Once, before anything else but `slidingWindow`; false when the static areas do not fit `memoryPagesMax`. */
+export function initialize(memoryPagesMax: u32, adsMax: u32, runRowsMax: u32): bool {
+  setRunLimits(adsMax, runRowsMax);
   return initializeMemory(memoryPagesMax);
 }
 
-/** Where blocks go in and chunks come out. */
-export function transferAddress(): usize {
-  return transfer;
-}
-
-export function tailAddress(): usize {
-  return tail;
-}
-
-/** Entries of 8 bytes, ascending by the window start that each begins with. */
-export function directoryAddress(): usize {
-  return directory;
-}
-
-export function openWindows(): u32 {
-  return windowCount;
-}
-
-export function heldRows(): u64 {
-  return rowsHeld;
+/** Once for each sliding window, ascending, before anything else. */
+export function slidingWindow(index: u32, windows: u32): void {
+  addSlidingWindow(windows);
+  setSumsCount(index + 1);
 }

@@ -9,15 +9,15 @@ function mix(h: u64): u64 {
   return h ^ (h >> 47);
 }
 
-/** Reads up to 7 bytes past the key's end and ignores them: the caller's memory goes on that far. */
+/**
+ * Reads up to 7 bytes past the key's end and ignores them: the caller's memory goes on that far. `bytes`
+ * is at least 1. The last word is a whole one or not, without a branch: lengths of keys are unpredictable.
+ */
 export function keyHash(key: usize, bytes: u32): u64 {
   let h: u64 = (bytes as u64) * M;
-  const wordsEnd = key + (bytes & ~7);
-  for (; key < wordsEnd; key += 8) h = (h ^ mix(load<u64>(key))) * M;
-  const rest = bytes & 7;
-  if (rest != 0) {
-    const mask: u64 = ((1 as u64) << ((rest as u64) << 3)) - 1;
-    h = (h ^ mix(load<u64>(key) & mask)) * M;
-  }
-  return mix(h);
+  const last = key + ((bytes - 1) & ~7);
+  for (; key < last; key += 8) h = (h ^ mix(load<u64>(key))) * M;
+  const unused = ((0 - bytes) & 7) << 3;
+  const word = load<u64>(key) & (u64.MAX_VALUE >> (unused as u64));
+  return mix((h ^ mix(word)) * M);
 }

@@ -10,8 +10,19 @@ export function keyLength(key: usize): u32 {
   return (at - key) as u32;
 }
 
-/** Whether the key at `a`, `bytes` long, is the one at `b`. Reads up to 7 bytes past both. */
+/** Whether the key at `a`, `bytes` long, is the one at `b`. Reads `bytes` (and up to 7 more) at both, whatever the length of `b`. */
 export function sameKey(a: usize, b: usize, bytes: u32): bool {
+  if (bytes < 16) return sameShortKey(a, b, bytes);
+  // Words of 16 bytes; the last one overlaps the one before it.
+  const last = bytes - 16;
+  let differs = v128.xor(v128.load(a + last), v128.load(b + last));
+  for (let at: u32 = 0; at < last; at += 16) {
+    differs = v128.or(differs, v128.xor(v128.load(a + at), v128.load(b + at)));
+  }
+  return !v128.any_true(differs);
+}
+
+function sameShortKey(a: usize, b: usize, bytes: u32): bool {
   const wordsEnd = a + (bytes & ~7);
   for (; a < wordsEnd; a += 8, b += 8) {
     if (load<u64>(a) != load<u64>(b)) return false;
@@ -21,10 +32,12 @@ export function sameKey(a: usize, b: usize, bytes: u32): bool {
   return (load<u64>(a) ^ load<u64>(b)) << ((64 - (rest << 3)) as u64) == 0;
 }
 
-/** Copies a key; writes up to 7 bytes past its end. */
-export function copyKey(to: usize, from: usize, bytes: u32): void {
-  const end = from + bytes;
-  for (; from < end; from += 8, to += 8) store<u64>(to, load<u64>(from));
+/** Copies `bytes` bytes; of fewer than 16, it reads and writes 16. */
+export function copyBytes(to: usize, from: usize, bytes: u32): void {
+  // The last 16 bytes overlap those before: what is behind the end may be far away (another line of the cache).
+  const last: u32 = bytes < 16 ? 0 : bytes - 16;
+  for (let at: u32 = 0; at < last; at += 16) v128.store(to + at, v128.load(from + at));
+  v128.store(to + last, v128.load(from + last));
 }
 
 /** Order of two different keys by their bytes: whether `a` comes first. */

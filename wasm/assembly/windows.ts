@@ -1,27 +1,29 @@
 /**
- * Open windows: a directory sorted by start, and for each window a table and an arena for its keys.
+ * Open windows: a directory sorted by start, and for each window a table (table.ts) and an arena for its keys.
  *
- *     window record                          table entry (16 bytes; key 0: empty)
- *      0 u32 start                            0 u32 hash       low half of the key's hash
- *      4 u32 table                            4 u32 key        address in the arena
- *      8 u32 table bytes − 1, less the        8 u64 clicks
- *            low 4 bits: masks an offset
- *     12 u32 rows                            arena chunk
- *     16 u64 clicks                           0 u32 next chunk
- *     24 u32 arena at: next key goes here     4 u32 log2 of its bytes
- *     28 u32 arena end                        8 keys, then slack
+ *     window record                          arena chunk
+ *      0 u32 start                            0 u32 next chunk
+ *      4 u32 table                            4 u32 log2 of its bytes
+ *      8 u32 table bytes − 1, less the        8 records (table.ts), then slack
+ *            low 6 bits: masks an offset
+ *     12 u32 rows                            directory entry
+ *     16 u64 clicks                           0 u32 start
+ *     24 u32 arena at: next record goes here    4 u32 window record
+ *     28 u32 arena end
  *     32 u32 first arena chunk
- *     36 u32 current arena chunk             directory entry
- *     40 u32 bytes in chunks after it         0 u32 start
- *     44 u32 rows the block may add           4 u32 window record
- *     48 u32 key bytes the block may add
+ *     36 u32 current arena chunk
+ *     40 u32 bytes in chunks after it
+ *     44 u32 rows the block may add
+ *     48 u32 record bytes the block may add
  *     52 u32 next touched window
- *
- * The place in a table comes from the low bits of the hash, the canonical order from its high bits:
- * rows that arrive in canonical order (a restored snapshot) spread over a growing table.
+ *     56 u32 shift: hash >>> this is the
+ *            line where an entry belongs
+ *     60 u32 rows that are to be restored
  */
 import { PARTIAL_KEY_BYTES_MAX } from "./constants.generated";
-import { blockLog2, give, SLACK_BYTES, take, takeAllBack } from "./memory";
+import { give, SLACK_BYTES, take, takeAllBack } from "./memory";
+import { runCount } from "./runs";
+import { copyEntries, entriesOf, LINE_BYTES, RECORD_KEY, tableShift } from "./table";
 
 export const WINDOW_TABLE: usize = 4;
 export const WINDOW_MASK: usize = 8;
@@ -33,14 +35,14 @@ const WINDOW_CHUNK_FIRST: usize = 32;
 const WINDOW_CHUNK: usize = 36;
 const WINDOW_SPARE_BYTES: usize = 40;
 const WINDOW_PENDING_ROWS: usize = 44;
-const WINDOW_PENDING_KEY_BYTES: usize = 48;
+const WINDOW_PENDING_BYTES: usize = 48;
 const WINDOW_NEXT_TOUCHED: usize = 52;
-const WINDOW_LOG2: u32 = 6;
+export const WINDOW_SHIFT: usize = 56;
+const WINDOW_PROMISED: usize = 60;
+/** A run takes over the record of its window (runs.ts). */
+export const WINDOW_LOG2: u32 = 6;
 
-export const ENTRY_KEY: usize = 4;
-export const ENTRY_CLICKS: usize = 8;
-export const ENTRY_BYTES: u32 = 16;
-/** A table of 64 entries: a window with few keys (late ones) costs 2 KiB with its first arena chunk. */
+/** A table of 112 entries: a window with few keys (late ones) costs 2 KiB with its first arena chunk. */
 const TABLE_LOG2_MIN: u32 = 10;
 
 const CHUNK_LOG2: usize = 4;
@@ -49,7 +51,7 @@ const CHUNK_HEAD_BYTES: u32 = 8;
 const CHUNK_LOG2_MIN: u32 = 10;
 const CHUNK_LOG2_MAX: u32 = 16;
 
-export const DIRECTORY_ENTRY_BYTES: u32 = 8;
+const DIRECTORY_ENTRY_BYTES: u32 = 8;
 const DIRECTORY_LOG2_MIN: u32 = 10;
 
 export let directory: usize = 0;
@@ -59,13 +61,6 @@ let directoryLog2: u32 = 0;
 let lastWindow: usize = 0;
 /** Windows that the block at hand adds rows to, linked through WINDOW_NEXT_TOUCHED. */
 let firstTouched: usize = 0;
-
-/**
- * Where `close` sorts a window. It has the size of the largest table ever open and is taken before
- * a table of that size, so closing never needs memory and cannot fail.
- */
-export let sortArea: usize = 0;
-let sortAreaLog2: u32 = 0;
 
 /** The window record at place `index` of the directory. */
 export function windowAt(index: u32): usize {
@@ -136,31 +131,62 @@ export function dropFirstWindows(count: u32): void {
     windowCount * DIRECTORY_ENTRY_BYTES,
   );
   lastWindow = 0;
-  if (windowCount == 0) startAnew();
+  startAnew();
 }
 
-/** Without windows nothing is held: the next block finds the memory of a new kernel. */
+/** A kernel that holds nothing forgets all memory: the next block finds that of a new one. */
 function startAnew(): void {
+  if (windowCount > 0 || runCount > 0) return;
   directory = 0;
   directoryLog2 = 0;
-  sortArea = 0;
-  sortAreaLog2 = 0;
   takeAllBack();
 }
 
-/** Notes that the block at hand may add a key of `keyBytes` to `window`. */
-export function announce(window: usize, keyBytes: u32): void {
-  const rows = load<u32>(window, WINDOW_PENDING_ROWS);
-  if (rows == 0) {
+/** Notes that the block at hand may add `rows` records of together `recordBytes` at most to `window`. */
+export function announce(window: usize, rows: u32, recordBytes: u32): void {
+  const before = load<u32>(window, WINDOW_PENDING_ROWS);
+  if (before == 0) {
     store<u32>(window, firstTouched as u32, WINDOW_NEXT_TOUCHED);
     firstTouched = window;
   }
-  store<u32>(window, rows + 1, WINDOW_PENDING_ROWS);
+  store<u32>(window, before + rows, WINDOW_PENDING_ROWS);
   store<u32>(
     window,
-    load<u32>(window, WINDOW_PENDING_KEY_BYTES) + keyBytes,
-    WINDOW_PENDING_KEY_BYTES,
+    load<u32>(window, WINDOW_PENDING_BYTES) + recordBytes,
+    WINDOW_PENDING_BYTES,
   );
+}
+
+/**
+ * Opens a window with a table for `rows` rows that are to be restored, which come in canonical order;
+ * false when memory is at its limit.
+ */
+export function promiseRows(start: u32, rows: u32): bool {
+  const window = windowFor(start);
+  if (window == 0) return false;
+  store<u32>(window, rows, WINDOW_PROMISED);
+  store<u32>(window, rows, WINDOW_PENDING_ROWS);
+  const reserved = reserveTable(window);
+  store<u32>(window, 0, WINDOW_PENDING_ROWS);
+  return reserved;
+}
+
+export function windowStart(index: u32): u32 {
+  return load<u32>(windowAt(index));
+}
+
+export function windowRows(index: u32): u32 {
+  return load<u32>(windowAt(index), WINDOW_ROWS);
+}
+
+/** Entries, taken or not, of all open tables. */
+export function tableEntries(): u64 {
+  let entries: u64 = 0;
+  for (let i: u32 = 0; i < windowCount; i++) {
+    const window = windowAt(i);
+    if (load<u32>(window, WINDOW_TABLE) != 0) entries += entriesOf(tableLog2(window));
+  }
+  return entries;
 }
 
 /** Makes room for all that has been announced, as if every row were a new key. Changes no count. */
@@ -177,12 +203,13 @@ export function settleTouched(): void {
   while (window != 0) {
     const next: usize = load<u32>(window, WINDOW_NEXT_TOUCHED);
     store<u32>(window, 0, WINDOW_PENDING_ROWS);
-    store<u32>(window, 0, WINDOW_PENDING_KEY_BYTES);
-    if (load<u32>(window, WINDOW_ROWS) == 0) closeEmpty(window);
+    store<u32>(window, 0, WINDOW_PENDING_BYTES);
+    if (load<u32>(window, WINDOW_ROWS) + load<u32>(window, WINDOW_PROMISED) == 0)
+      closeEmpty(window);
     window = next;
   }
   firstTouched = 0;
-  if (windowCount == 0) startAnew();
+  startAnew();
 }
 
 function closeEmpty(window: usize): void {
@@ -193,29 +220,30 @@ function closeEmpty(window: usize): void {
   windowCount--;
   lastWindow = 0;
   giveTable(window);
-  giveWindow(window);
+  giveArena(window);
+  give(window, WINDOW_LOG2);
 }
 
-/** Grows the table until its rows and the announced ones fill at most 5/8 of it. */
+/** Grows the table until its rows and the announced ones fill at most 3/4 of it. */
 function reserveTable(window: usize): bool {
   const rows: u64 =
     (load<u32>(window, WINDOW_ROWS) as u64) + load<u32>(window, WINDOW_PENDING_ROWS);
   const old: usize = load<u32>(window, WINDOW_TABLE);
   const oldLog2 = old == 0 ? 0 : tableLog2(window);
   let log2 = old == 0 ? TABLE_LOG2_MIN : oldLog2;
-  while (log2 < 32 && rows * 8 > (((1 as u64) << (log2 - 4)) as u64) * 5) log2++;
+  while (log2 < 32 && rows * 4 > entriesOf(log2) * 3) log2++;
   if (log2 == oldLog2) return true;
-  if (!reserveSortArea(log2)) return false;
   const table = take(log2);
   if (table == 0) return false;
   const bytes: u32 = 1 << log2;
   memory.fill(table, 0, bytes);
   if (old != 0) {
-    rehash(old, 1 << oldLog2, table, bytes - ENTRY_BYTES);
+    copyEntries(old, 1 << oldLog2, table, log2);
     give(old, oldLog2);
   }
   store<u32>(window, table as u32, WINDOW_TABLE);
-  store<u32>(window, bytes - ENTRY_BYTES, WINDOW_MASK);
+  store<u32>(window, bytes - LINE_BYTES, WINDOW_MASK);
+  store<u32>(window, tableShift(log2), WINDOW_SHIFT);
   return true;
 }
 
@@ -223,30 +251,22 @@ function tableLog2(window: usize): u32 {
   return 32 - clz<u32>(load<u32>(window, WINDOW_MASK));
 }
 
-/** log2 of a table's bytes is that of the sorted rows' at most: a table is never full. */
-function reserveSortArea(log2: u32): bool {
-  if (sortArea != 0 && log2 <= sortAreaLog2) return true;
-  const area = take(log2);
-  if (area == 0) return false;
-  if (sortArea != 0) give(sortArea, sortAreaLog2);
-  sortArea = area;
-  sortAreaLog2 = log2;
-  return true;
+/** A record that would go over a line's end leaves so little of the line out, to be in one. */
+const LINE_REST_BYTES: u32 = 16;
+
+/** What a record takes of an arena at most. */
+export function recordBytesMax(keyBytes: u32): u32 {
+  return LINE_REST_BYTES + recordBytes(keyBytes);
 }
 
-function rehash(old: usize, oldBytes: u32, table: usize, mask: u32): void {
-  for (let entry = old; entry < old + oldBytes; entry += ENTRY_BYTES) {
-    if (load<u32>(entry, ENTRY_KEY) == 0) continue;
-    let offset = (load<u32>(entry) << 4) & mask;
-    while (load<u32>(table + offset, ENTRY_KEY) != 0) offset = (offset + ENTRY_BYTES) & mask;
-    store<u64>(table + offset, load<u64>(entry));
-    store<u64>(table + offset, load<u64>(entry, 8), 8);
-  }
+function recordBytes(keyBytes: u32): u32 {
+  return ((RECORD_KEY as u32) + keyBytes + 7) & ~7;
 }
 
-/** What a chunk surely takes: the last key that does not fit leaves up to its length unused. */
+/** What a chunk surely takes: the last record that does not fit leaves up to its length unused. */
 function surelyFits(room: u32): u32 {
-  return room > PARTIAL_KEY_BYTES_MAX ? room - PARTIAL_KEY_BYTES_MAX : 0;
+  const lost = recordBytesMax(PARTIAL_KEY_BYTES_MAX);
+  return room > lost ? room - lost : 0;
 }
 
 function chunkRoom(log2: u32): u32 {
@@ -255,7 +275,7 @@ function chunkRoom(log2: u32): u32 {
 
 /** Appends arena chunks until the announced keys surely fit. */
 function reserveArena(window: usize): bool {
-  const wanted = load<u32>(window, WINDOW_PENDING_KEY_BYTES);
+  const wanted = load<u32>(window, WINDOW_PENDING_BYTES);
   let sure =
     surelyFits(load<u32>(window, WINDOW_ARENA_END) - load<u32>(window, WINDOW_ARENA_AT)) +
     load<u32>(window, WINDOW_SPARE_BYTES);
@@ -291,9 +311,10 @@ function enterChunk(window: usize, chunk: usize): void {
   store<u32>(window, (at as u32) + chunkRoom(load<u32>(chunk, CHUNK_LOG2)), WINDOW_ARENA_END);
 }
 
-/** Room for a key of `bytes` (and slack) in the arena, which has been reserved. */
-export function arenaRoom(window: usize, bytes: u32): usize {
-  let at: usize = load<u32>(window, WINDOW_ARENA_AT);
+/** Room for a record in the arena, which has been reserved. */
+export function newRecord(window: usize, keyBytes: u32): usize {
+  const bytes = recordBytes(keyBytes);
+  let at = startOf(load<u32>(window, WINDOW_ARENA_AT), bytes);
   if (at + bytes > (load<u32>(window, WINDOW_ARENA_END) as usize)) {
     const next: usize = load<u32>(load<u32>(window, WINDOW_CHUNK));
     if (next == 0) unreachable();
@@ -303,10 +324,16 @@ export function arenaRoom(window: usize, bytes: u32): usize {
       WINDOW_SPARE_BYTES,
     );
     enterChunk(window, next);
-    at = load<u32>(window, WINDOW_ARENA_AT);
+    at = startOf(load<u32>(window, WINDOW_ARENA_AT), bytes);
   }
   store<u32>(window, (at as u32) + bytes, WINDOW_ARENA_AT);
   return at;
+}
+
+/** Where a record begins that may begin at `at`. */
+function startOf(at: usize, bytes: u32): usize {
+  const rest = LINE_BYTES - (at as u32 & (LINE_BYTES - 1));
+  return rest < bytes && rest <= LINE_REST_BYTES ? at + rest : at;
 }
 
 export function giveTable(window: usize): void {
@@ -315,13 +342,11 @@ export function giveTable(window: usize): void {
   store<u32>(window, 0, WINDOW_TABLE);
 }
 
-/** Gives back the arena and the record; the table went before. */
-export function giveWindow(window: usize): void {
+export function giveArena(window: usize): void {
   let chunk: usize = load<u32>(window, WINDOW_CHUNK_FIRST);
   while (chunk != 0) {
     const next: usize = load<u32>(chunk);
     give(chunk, load<u32>(chunk, CHUNK_LOG2));
     chunk = next;
   }
-  give(window, WINDOW_LOG2);
 }

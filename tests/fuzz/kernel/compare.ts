@@ -1,13 +1,42 @@
-/** Does the same to two kernels and compares all that can be seen: outcomes, chunks, windows, rows. */
-import { isDeepStrictEqual } from "node:util";
+/** Does the same to two kernels and compares all that can be seen: outcomes, chunks, states, lists, snapshots. */
 import { OUT_OF_MEMORY_REASON } from "../../../wasm/kernel.ts";
-import type { ClosedChunk, CloseRequest, IngestOutcome, Kernel } from "../../../wasm/kernel.ts";
+import type {
+  CloseRequest,
+  EarlyRequest,
+  IngestOutcome,
+  Kernel,
+  KernelState,
+  RowChunk,
+  TopRequest,
+} from "../../../wasm/kernel.ts";
+import type { KernelLimits } from "../../../wasm/limits.ts";
 import { createReferenceKernel } from "../../../wasm/reference-kernel.ts";
-import { blockFor, makeSequence } from "./operations.ts";
-import type { Operation, Sequence } from "./operations.ts";
+import { Random } from "../../traffic/random.ts";
+import { blockFor } from "./damage.ts";
+import {
+  Difference,
+  expectSame,
+  expectSameChunk,
+  expectSameChunks,
+  expectSameLines,
+  expectSameState,
+} from "./differences.ts";
+import type { DumpAndRestore, Operation, Sequence } from "./operations.ts";
+import type { Seen } from "./seen.ts";
+import { plainList } from "./plain-list.ts";
+import { contradictingChunks, damagedChunk } from "./snapshot-trouble.ts";
+import type { Contradiction, SnapshotChunk, Trouble } from "./snapshot-trouble.ts";
+import {
+  fromOwnMemory,
+  giveChunk,
+  giveState,
+  runLines,
+  shuffledChunks,
+  snapshotOf,
+} from "./snapshots.ts";
+import type { ChunkLimits, Snapshot } from "./snapshots.ts";
 
-/** @param memoryBytesMax null for the kernel's own limit */
-export type KernelMaker = (memoryBytesMax: number | null) => Kernel;
+export type KernelMaker = (limits: Partial<KernelLimits>) => Kernel;
 
 export interface Mismatch {
   /** The operation after which the kernels differ; as many as there are operations: at the end. */
@@ -20,23 +49,13 @@ interface Block {
   readonly rows: number;
 }
 
-/** What a run over sequences has met, so that a test can see that it meets everything. */
-export interface Seen {
-  readonly reasons: Set<string>;
-  /** Blocks refused for want of memory that were taken after windows were closed. */
-  takenAfterDrain: number;
-  lateCloses: number;
-}
-
-class Difference extends Error {}
-
 /** The first difference between a kernel and the reference over a sequence. */
 export function compareSequence(
   sequence: Sequence,
   makeKernel: KernelMaker,
   seen?: Seen,
 ): Mismatch | undefined {
-  const pair = new Pair(sequence.memoryBytesMax, makeKernel, seen);
+  const pair = new Pair(sequence.limits, makeKernel, seen);
   const { operations } = sequence;
   let at = 0;
   try {
@@ -52,23 +71,29 @@ export function compareSequence(
 
 /** Blocks put down for want of memory; more than the next drains could take need not be kept. */
 const REFUSED_BLOCKS_MAX = 3;
-/** Where a block stands in the caller's memory; a kernel must not take it for the start. */
-const BODY_OFFSET_BYTES = 3;
 
 class Pair {
-  readonly #memoryBytesMax: number | null;
+  readonly #limits: Partial<KernelLimits>;
   readonly #makeKernel: KernelMaker;
-  readonly #kernel: Kernel;
-  readonly #reference = createReferenceKernel();
+  #kernel: Kernel;
+  #reference: Kernel;
   readonly #seen: Seen | undefined;
-  readonly #keptChunks: (readonly [ClosedChunk, ClosedChunk])[] = [];
+  readonly #hasLittleMemory: boolean;
+  /** Out of memory, a kernel with sliding windows counts clicks as untracked. */
+  readonly #tracksAlike: boolean;
+  readonly #keptChunks: (readonly [RowChunk, RowChunk])[] = [];
+  /** The rows of runs that were dumped, by number. */
+  readonly #dumpedRuns = new Map<number, readonly string[]>();
   #refused: Block[] = [];
 
-  constructor(memoryBytesMax: number | null, makeKernel: KernelMaker, seen: Seen | undefined) {
-    this.#memoryBytesMax = memoryBytesMax;
+  constructor(limits: Partial<KernelLimits>, makeKernel: KernelMaker, seen: Seen | undefined) {
+    this.#limits = limits;
     this.#makeKernel = makeKernel;
-    this.#kernel = makeKernel(memoryBytesMax);
+    this.#kernel = makeKernel(limits);
+    this.#reference = createReferenceKernel(limits);
     this.#seen = seen;
+    this.#hasLittleMemory = limits.bytesMax !== undefined;
+    this.#tracksAlike = !this.#hasLittleMemory || limits.slidingWindows?.length === 0;
   }
 
   do(operation: Operation): void {
@@ -82,166 +107,234 @@ class Pair {
       case "close":
         this.#close(operation.request);
         break;
+      case "emit early":
+        this.#emitEarly(operation.request);
+        break;
+      case "top":
+        for (const request of operation.requests) this.#top(request);
+        break;
+      case "dump":
+        this.#dump(operation);
+        break;
+      case "dump and restore":
+        this.#dumpAndRestore(operation);
+        break;
       case "drain":
-        this.#drain(operation.request);
+        if (operation.how === "close") this.#drain(() => this.#close(operation.request));
+        else this.#drain(() => this.#emitEarly(operation.request));
         break;
     }
+    this.#compareState();
   }
 
   /** Both kernels take the block, or refuse it for the same fault; false when memory has no room for it. */
   #ingest({ body, rows }: Block): boolean {
-    const mine = ingestFromOwnMemory(this.#kernel, body, rows);
-    if (!mine.ok) this.#seen?.reasons.add(mine.reason);
-    const outOfMemory = !mine.ok && mine.reason === OUT_OF_MEMORY_REASON;
+    const give = (kernel: Kernel) => fromOwnMemory(body, (own) => kernel.ingest(own, rows));
+    const mine = give(this.#kernel);
+    if (!mine.ok) this.#seen?.blockReasons.add(mine.reason);
+    const outOfMemory = isOutOfMemory(mine);
     // The reference has no limit: it is not given the block, but another says that it is a good one.
-    const reference = outOfMemory ? createReferenceKernel() : this.#reference;
-    const theirs = ingestFromOwnMemory(reference, body, rows);
-    const allowed = outOfMemory && this.#memoryBytesMax !== null && mine.offset === 0 && theirs.ok;
+    const theirs = give(outOfMemory ? createReferenceKernel() : this.#reference);
+    const allowed = outOfMemory && this.#hasLittleMemory && mine.offset === 0 && theirs.ok;
     if (!allowed) expectSame("the outcome", mine, theirs);
-    this.#compareState();
     return !outOfMemory;
   }
 
   #close(request: CloseRequest): void {
     const mine = this.#kernel.close(request);
     const theirs = this.#reference.close(request);
-    expectSame("chunks", mine.length, theirs.length);
-    for (const [i, chunk] of mine.entries()) {
-      compareChunks(`chunk ${i}`, chunk, theirs[i]!);
-      this.#keptChunks.push([chunk, theirs[i]!]);
-    }
-    if (this.#seen !== undefined && theirs.length > 0 && request.lateThroughSeconds > 0) {
-      this.#seen.lateCloses++;
-    }
-    this.#compareState();
+    expectSameChunks("a close", mine, theirs);
+    this.#keep(mine, theirs);
+    this.#seen?.rows(theirs, "closed");
+  }
+
+  #emitEarly(request: EarlyRequest): void {
+    const mine = this.#kernel.emitEarly(request);
+    const theirs = this.#reference.emitEarly(request);
+    expectSameChunks("an early emission", mine, theirs);
+    this.#keep(mine, theirs);
+    this.#seen?.rows(theirs, "early");
   }
 
   /** An empty kernel takes what a new one takes, whatever it has held before. */
-  #drain(request: CloseRequest): void {
-    this.#close(request);
+  #drain(takeAll: () => void): void {
+    takeAll();
+    expectSame("rows after all were taken", this.#kernel.rowCount(), 0);
     for (const block of this.#refused) {
-      const fitsNewKernel = this.#makeKernel(this.#memoryBytesMax).ingest(
-        block.body,
-        block.rows,
-      ).ok;
+      const fitsNew = this.#makeKernel(this.#limits).ingest(block.body, block.rows).ok;
       const taken = this.#ingest(block);
-      if (fitsNewKernel && !taken) {
+      // What runs take up does not come back.
+      if (fitsNew && !taken && this.#tracksAlike) {
         throw new Difference(
           `a new kernel has room for a block of ${block.rows} rows, this has not`,
         );
       }
-      if (taken && this.#seen !== undefined) this.#seen.takenAfterDrain++;
-      this.#close(request);
+      if (taken) this.#seen?.count("blocks taken after a drain");
+      takeAll();
     }
     this.#refused = [];
   }
 
+  #top(request: TopRequest): void {
+    const mine = this.#kernel.top(request);
+    // What a kernel has not tracked the reference has: then the list is one of the kernel's own runs.
+    const theirs = this.#tracksAlike
+      ? this.#reference.top(request)
+      : plainList(this.#kernel, request);
+    expectSameChunk(`the list of ${request.windows} windows`, mine, theirs);
+    this.#keep([mine], [theirs]);
+    this.#seen?.top(theirs, request.count);
+  }
+
+  /** Open windows give the same bytes; runs the same rows, today and whenever they are dumped again. */
+  #dump(limits: ChunkLimits): { mine: Snapshot; theirs: Snapshot } {
+    const mine = snapshotOf(this.#kernel, limits);
+    const theirs = snapshotOf(this.#reference, limits);
+    expectSameChunks("the open windows", mine.windows, theirs.windows);
+    this.#keep(mine.windows, theirs.windows);
+    for (const [number, chunks] of mine.runs) {
+      const lines = runLines(chunks);
+      if (this.#tracksAlike) {
+        expectSameLines(`run ${number}`, lines, runLines(theirs.runs.get(number) ?? []));
+      }
+      const before = this.#dumpedRuns.get(number);
+      if (before !== undefined) {
+        expectSameLines(`run ${number}, dumped before`, lines, before);
+        this.#seen?.count("runs dumped again");
+      }
+      this.#dumpedRuns.set(number, lines);
+    }
+    return { mine, theirs };
+  }
+
+  #dumpAndRestore(operation: DumpAndRestore): void {
+    const { mine, theirs } = this.#dump(operation);
+    const { whose, fromOther, trouble } = operation;
+    const random = new Random(operation.orderSeed);
+    const chunks = shuffledChunks(theirs, random);
+    const kernel = this.#makeKernel(this.#limits);
+    const reference = createReferenceKernel(this.#limits);
+    giveState(reference, theirs.state);
+    try {
+      giveState(kernel, mine.state);
+    } catch (error) {
+      // Windows are opened in another order than they were at first, and memory is at its limit.
+      if (!this.#hasLittleMemory || (error as Error).message !== OUT_OF_MEMORY_REASON) throw error;
+      return;
+    }
+    if (trouble !== null && !this.#isRefusedByBoth(trouble, theirs, chunks, kernel, reference)) {
+      return;
+    }
+    if (whose !== "the reference") {
+      const ownChunks = fromOther ? chunks : shuffledChunks(mine, random);
+      if (this.#restore(kernel, ownChunks)) this.#kernel = kernel;
+    }
+    if (whose !== "the kernel") {
+      const ownChunks = fromOther ? shuffledChunks(mine, random) : chunks;
+      if (this.#restore(reference, ownChunks)) this.#reference = reference;
+    }
+    this.#seen?.count(`restores of ${whose}`);
+  }
+
+  /** False when memory has no room: the rows come in another order than they came at first. */
+  #restore(kernel: Kernel, chunks: readonly SnapshotChunk[]): boolean {
+    for (const chunk of chunks) {
+      const outcome = giveChunk(kernel, chunk);
+      if (this.#hasLittleMemory && isOutOfMemory(outcome)) return false;
+      if (!outcome.ok) throw new Difference(`a chunk of a snapshot is refused: ${outcome.reason}`);
+    }
+    return true;
+  }
+
+  /** False when nothing more can be done with these kernels. */
+  #isRefusedByBoth(
+    trouble: Trouble,
+    snapshot: Snapshot,
+    chunks: readonly SnapshotChunk[],
+    kernel: Kernel,
+    reference: Kernel,
+  ): boolean {
+    if (trouble.trouble !== "a damaged chunk") {
+      this.#compareContradiction(trouble, snapshot, chunks, kernel, reference);
+      return false;
+    }
+    const damaged = damagedChunk(chunks, trouble);
+    if (damaged === undefined) return true;
+    const mine = outcomeOf(() => giveChunk(kernel, damaged));
+    const theirs = outcomeOf(() => giveChunk(reference, damaged));
+    expectSame("the outcome of a damaged chunk", mine, theirs);
+    if (mine === "thrown" || mine.ok) return false;
+    this.#seen?.snapshotReasons.add(mine.reason);
+    return true;
+  }
+
+  #compareContradiction(
+    contradiction: Contradiction,
+    { state }: Snapshot,
+    chunks: readonly SnapshotChunk[],
+    kernel: Kernel,
+    reference: Kernel,
+  ): void {
+    const windows = new Set(state.windows.map((window) => window.windowStartSeconds));
+    let unknownWindow = 0;
+    while (windows.has(unknownWindow)) unknownWindow++;
+    const wrong = contradictingChunks(chunks, contradiction, state.runsMade + 1, unknownWindow);
+    if (wrong === undefined) return;
+    for (const [name, restored] of [
+      ["kernel", kernel],
+      ["reference", reference],
+    ] as const) {
+      const outcomes = outcomeOf(() => {
+        for (const chunk of wrong) giveChunk(restored, chunk);
+        return { ok: true, clicks: 0 };
+      });
+      if (outcomes !== "thrown") throw new Difference(`the ${name} took ${contradiction.trouble}`);
+    }
+    this.#seen?.count(contradiction.trouble);
+  }
+
   #compareState(): void {
+    const theirs = this.#reference.state();
     expectSame("windows()", this.#kernel.windows(), this.#reference.windows());
     expectSame("rowCount()", this.#kernel.rowCount(), this.#reference.rowCount());
+    expectSame("isOverLimit()", this.#kernel.isOverLimit(), this.#reference.isOverLimit());
+    const comparable = this.#tracksAlike ? (state: KernelState): object => state : withoutTracking;
+    const mine = this.#kernel.state();
+    expectSameState(comparable(mine), comparable(theirs));
+    const tracksLess = mine.runs.some((run, i) => run.rows < theirs.runs[i]!.rows);
+    if (tracksLess) this.#seen?.count("states with ads untracked for want of memory");
+    this.#seen?.state(this.#reference, theirs);
+  }
+
+  #keep(mine: readonly RowChunk[], theirs: readonly RowChunk[]): void {
+    for (const [i, chunk] of mine.entries()) this.#keptChunks.push([chunk, theirs[i]!]);
   }
 
   /** Chunks are copies: nothing that came after them has changed them. */
   compareKeptChunks(): void {
-    for (const [mine, theirs] of this.#keptChunks) compareChunks("a kept chunk", mine, theirs);
+    for (const [mine, theirs] of this.#keptChunks) expectSameChunk("a kept chunk", mine, theirs);
   }
 }
 
-/** The bytes are the caller's: not changed, and theirs to change afterwards. */
-function ingestFromOwnMemory(kernel: Kernel, body: Uint8Array, rows: number): IngestOutcome {
-  const memory = new Uint8Array(BODY_OFFSET_BYTES + body.length + BODY_OFFSET_BYTES).fill(0xa5);
-  const own = memory.subarray(BODY_OFFSET_BYTES, BODY_OFFSET_BYTES + body.length);
-  own.set(body);
-  const outcome = kernel.ingest(own, rows);
-  if (Buffer.compare(own, body) !== 0) throw new Difference("the caller's block was changed");
-  memory.fill(0x5a);
-  return outcome;
+function isOutOfMemory(outcome: IngestOutcome): outcome is Extract<IngestOutcome, { ok: false }> {
+  return !outcome.ok && outcome.reason === OUT_OF_MEMORY_REASON;
 }
 
-function compareChunks(what: string, mine: ClosedChunk, theirs: ClosedChunk): void {
-  expectSame(`rows of ${what}`, mine.rows, theirs.rows);
-  expectSame(`clicks of ${what}`, mine.clicks, theirs.clicks);
-  expectSame(`bytes of ${what}`, mine.body.length, theirs.body.length);
-  if (Buffer.compare(mine.body, theirs.body) === 0) return;
-  const at = mine.body.findIndex((byte, i) => byte !== theirs.body[i]);
-  expectSame(`byte ${at} of ${what}`, mine.body[at], theirs.body[at]);
-}
-
-const DIFFERENCE_CHARACTERS_MAX = 300;
-
-function expectSame(what: string, mine: unknown, theirs: unknown): void {
-  if (isDeepStrictEqual(mine, theirs)) return;
-  throw new Difference(`${what}: ${inShort(mine)}, the reference has ${inShort(theirs)}`);
-}
-
-function inShort(value: unknown): string {
-  return JSON.stringify(value).slice(0, DIFFERENCE_CHARACTERS_MAX);
-}
-
-export interface FuzzResult {
-  readonly sequences: number;
-  readonly operations: number;
-  /** Each with the number of its sequence. */
-  readonly mismatches: readonly (Mismatch & { readonly sequence: number })[];
-}
-
-/** A run that finds so many is not looking for more. */
-const MISMATCHES_MAX = 5;
-
-/** Compares sequences from number 0 on, for this long, and at least so many. */
-export function fuzzKernel(
-  seed: number,
-  timeMs: number,
-  sequencesMin: number,
-  makeKernel: KernelMaker,
-): FuzzResult {
-  const endMs = performance.now() + timeMs;
-  const mismatches: (Mismatch & { sequence: number })[] = [];
-  let operations = 0;
-  let number = 0;
-  for (; number < sequencesMin || performance.now() < endMs; number++) {
-    if (mismatches.length === MISMATCHES_MAX) break;
-    const sequence = makeSequence(seed, number);
-    operations += sequence.operations.length;
-    const mismatch = compareSequence(sequence, makeKernel);
-    if (mismatch !== undefined) mismatches.push({ ...mismatch, sequence: number });
+function outcomeOf(give: () => IngestOutcome): IngestOutcome | "thrown" {
+  try {
+    return give();
+  } catch (error) {
+    if (error instanceof Difference) throw error;
+    return "thrown";
   }
-  return { sequences: number, operations, mismatches };
 }
 
-/** Runs of a sequence that shrinking may cost. */
-const SHRINK_RUNS_MAX = 3_000;
-
-/** A part of the sequence that still shows a mismatch: fewer operations, then fewer rows in each. */
-export function shrink(sequence: Sequence, makeKernel: KernelMaker): Sequence {
-  let runs = 0;
-  const fails = (operations: readonly Operation[]) =>
-    runs++ < SHRINK_RUNS_MAX &&
-    compareSequence({ ...sequence, operations }, makeKernel) !== undefined;
-  let operations = withoutParts(sequence.operations, fails);
-  for (const [at, operation] of operations.entries()) {
-    if (operation.do !== "ingest") continue;
-    const rows = withoutParts(operation.rows, (fewer) =>
-      fails(operations.with(at, { ...operation, rows: fewer })),
-    );
-    operations = operations.with(at, { ...operation, rows });
-  }
-  return { ...sequence, operations };
-}
-
-/** Leaves out halves, quarters … single items, wherever what is left still fails. */
-function withoutParts<T>(items: readonly T[], fails: (fewer: readonly T[]) => boolean): T[] {
-  let left = [...items];
-  for (
-    let part = Math.ceil(left.length / 2);
-    part >= 1;
-    part = part === 1 ? 0 : Math.ceil(part / 2)
-  ) {
-    for (let from = 0; from < left.length;) {
-      const fewer = left.toSpliced(from, part);
-      if (fails(fewer)) left = fewer;
-      else from += part;
-    }
-  }
-  return left;
+/** A click is tracked or not, but it is there. */
+function withoutTracking(state: KernelState): object {
+  const runs = state.runs.map(({ number, windowStartSeconds, clicks, untrackedClicks }) => ({
+    number,
+    windowStartSeconds,
+    clicks: clicks + untrackedClicks,
+  }));
+  return { ...state, runs };
 }

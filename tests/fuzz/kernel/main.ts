@@ -1,22 +1,21 @@
 /** `npm run fuzz:kernel`: the same random operations at both kernels, compared byte for byte; the last line is JSON. */
 import { Command, InvalidArgumentError } from "commander";
-import { createWasmKernel, loadKernelModule } from "../../../wasm/wasm-kernel.ts";
 import { whole } from "../../traffic/traffic-flags.ts";
 import { BREAKERS, CANARY_SEQUENCES_MAX, sequenceThatCatches } from "./broken-kernel.ts";
-import { compareSequence, fuzzKernel, shrink } from "./compare.ts";
-import type { KernelMaker } from "./compare.ts";
-import { blockFor, makeSequence, SEED_MAX } from "./operations.ts";
-import type { Operation, Sequence } from "./operations.ts";
+import { compareSequence } from "./compare.ts";
+import { inWords } from "./in-words.ts";
+import { loadKernelMaker } from "./kernel-under-test.ts";
+import { makeSequence, SEED_MAX } from "./operations.ts";
+import type { Sequence } from "./operations.ts";
+import { fuzzKernel, shrink } from "./run.ts";
 
 const SECONDS = 60;
-/** Longer blocks are cut; the seed and the sequence make them again. */
-const BODY_BYTES_LISTED_MAX = 600;
 
 const flags = new Command("fuzz:kernel")
   .description(
     "Gives the kernel in WebAssembly and the reference kernel the same random sequences of operations " +
-      "(good, late and malformed blocks, closing, too little memory) and compares every outcome, chunk, " +
-      "windows() and rowCount(). Before that, kernels with a planted fault, each of which must be caught. " +
+      "(good, late and malformed blocks, closes, early deltas, top lists, snapshots, too little memory) and " +
+      "compares every outcome, chunk, list, state and dump, also of kernels that were restored. Before that, kernels with a planted fault, each of which must be caught. " +
       "Exit code 0: no mismatch, and every planted fault was caught.",
   )
   .option("--seconds <seconds>", "how long, without the planted faults", whole, SECONDS)
@@ -24,8 +23,7 @@ const flags = new Command("fuzz:kernel")
   .option("--sequence <number>", "only this sequence of the seed, operation by operation", numberOf)
   .addHelpText(
     "after",
-    "\nNot compared, because the kernels do not have them yet: dump, restore, sliding windows." +
-      "\n\nExamples:\n  npm run fuzz:kernel -- --seconds 60 --seed 7" +
+    "\nExamples:\n  npm run fuzz:kernel -- --seconds 60 --seed 7" +
       "\n  npm run fuzz:kernel -- --seed 7 --sequence 1234",
   )
   .parse()
@@ -33,9 +31,7 @@ const flags = new Command("fuzz:kernel")
 
 const seed = flags.seed ?? Date.now() % SEED_MAX;
 console.log(`seed ${seed}`);
-const module = await loadKernelModule();
-const makeKernel: KernelMaker = (memoryBytesMax) =>
-  memoryBytesMax === null ? createWasmKernel(module) : createWasmKernel(module, memoryBytesMax);
+const makeKernel = await loadKernelMaker();
 
 if (flags.sequence === undefined) runAll();
 else replay(flags.sequence);
@@ -73,9 +69,7 @@ function replay(number: number): void {
 /** The operations up to the mismatch, if there is one, and what it is. */
 function tell(number: number, sequence: Sequence): boolean {
   const mismatch = compareSequence(sequence, makeKernel);
-  console.log(
-    `\nseed ${seed}, sequence ${number}, memory ${sequence.memoryBytesMax ?? "as usual"}`,
-  );
+  console.log(`\nseed ${seed}, sequence ${number}, limits ${JSON.stringify(sequence.limits)}`);
   const end = mismatch === undefined ? sequence.operations.length : mismatch.at + 1;
   for (const [i, operation] of sequence.operations.slice(0, end).entries()) {
     console.log(`${i} ${inWords(operation)}`);
@@ -85,15 +79,6 @@ function tell(number: number, sequence: Sequence): boolean {
     console.log(`whole: npm run fuzz:kernel -- --seed ${seed} --sequence ${number}\n`);
   }
   return mismatch !== undefined;
-}
-
-function inWords(operation: Operation): string {
-  if (operation.do !== "ingest") return `${operation.do} ${JSON.stringify(operation.request)}`;
-  const { body, rows } = blockFor(operation);
-  const hex = Buffer.from(body.subarray(0, BODY_BYTES_LISTED_MAX)).toString("hex");
-  const cut = body.length > BODY_BYTES_LISTED_MAX ? "…" : "";
-  const damage = operation.damage === null ? "" : ` (${operation.damage.kind})`;
-  return `ingest ${rows} rows, ${body.length} bytes${damage} ${hex}${cut}`;
 }
 
 function numberOf(text: string): number {

@@ -1,0 +1,163 @@
+/**
+ * Tables of counts: open addressing by lines of seven entries, as many bytes as the processor's cache loads
+ * at once; and what entries point to, records with a key and its clicks.
+ *
+ *     line (64 bytes)                                 record (in an arena, at a multiple of 8)
+ *      0 u32 × 7   high halves of the keys' hashes     0 56 bits   clicks
+ *     28 u32       nothing: warmLine writes it         7 u8        nothing: warmRecord writes it
+ *     32 u32 × 7   records; 0: the entry is empty      8 key
+ *     60 u32       nothing
+ *
+ * An entry is named by the address of its hash. A key belongs to the line that the highest bits of its
+ * hash say, and stands in it or behind it, with no empty entry (gap) between. So a table is a sort that is
+ * nearly done: entries between two gaps hold just the keys of one part of the canonical order
+ * (sorted-rows.ts). The price: rows that come in canonical order would crowd at the start of a table that
+ * is still small, which is why a window that is restored gets its table before its rows.
+ *
+ * WebAssembly has no prefetch. But a store waits outside the processor's window of instructions until its
+ * line is there, where a load waits inside: so lines and records are written to before they are needed.
+ */
+export const LINE_LOG2: u32 = 6;
+export const LINE_BYTES: u32 = 1 << LINE_LOG2;
+export const LINE_ENTRIES: u32 = 7;
+const LANES: u32 = (1 << LINE_ENTRIES) - 1;
+const LINE_SPARE: usize = 28;
+export const ENTRY_RECORD: usize = 32;
+
+const RECORD_SPARE: usize = 7;
+export const RECORD_KEY: usize = 8;
+const CLICKS_MASK: u64 = ((1 as u64) << 56) - 1;
+/** A record of this many bytes of key is in one line of the cache, or nearly. */
+const NEAR_KEY_BYTES: u32 = 56;
+
+/** A hash shifted by this is the number of the line it belongs to, in a table of 2^log2 bytes. */
+export function tableShift(log2: u32): u32 {
+  return 32 - (log2 - LINE_LOG2);
+}
+
+/** Entries of a table of 2^log2 bytes. */
+export function entriesOf(log2: u32): u64 {
+  return ((1 as u64) << (log2 - LINE_LOG2)) * LINE_ENTRIES;
+}
+
+export function warmLine(line: usize): void {
+  store<u32>(line, 0, LINE_SPARE);
+}
+
+/** Without a record (0) it writes where nothing is. */
+export function warmRecord(record: usize): void {
+  store<u8>(record, 0, RECORD_SPARE);
+}
+
+/** Whether a key of that length goes far over its record's first line. */
+export function isLong(keyBytes: u32): bool {
+  return keyBytes > NEAR_KEY_BYTES;
+}
+
+/** The first entry of a line that has the hash or is empty; 0 when there is none. */
+export function entryInLine(line: usize, hash: u32): usize {
+  const hashes = v128.splat<u32>(hash);
+  const none = v128.splat<u32>(0);
+  const low = v128.or(
+    v128.eq<u32>(v128.load(line), hashes),
+    v128.eq<u32>(v128.load(line, ENTRY_RECORD), none),
+  );
+  const high = v128.or(
+    v128.eq<u32>(v128.load(line, 16), hashes),
+    v128.eq<u32>(v128.load(line, ENTRY_RECORD + 16), none),
+  );
+  return firstEntry(line, low, high);
+}
+
+/** The first empty entry of a line; 0 when there is none. */
+function gapInLine(line: usize): usize {
+  const none = v128.splat<u32>(0);
+  return firstEntry(
+    line,
+    v128.eq<u32>(v128.load(line, ENTRY_RECORD), none),
+    v128.eq<u32>(v128.load(line, ENTRY_RECORD + 16), none),
+  );
+}
+
+/** How many of a line's entries are taken: the first so many. */
+export function takenInLine(line: usize): u32 {
+  const gap = gapInLine(line);
+  return gap == 0 ? LINE_ENTRIES : ((gap - line) as u32) >> 2;
+}
+
+/**
+ * Stores the records of a line's first `count` entries at `to`, ascending by hash, `1 << stepLog2` bytes
+ * apart; false when two hashes are the same, and what is there then makes no sense.
+ */
+export function rankRecords(line: usize, count: u32, to: usize, stepLog2: u32): bool {
+  const lanes = ((1 as u32) << count) - 1;
+  const low = v128.load(line);
+  const high = v128.load(line, 16);
+  let same: u32 = 0;
+  for (let entry = line; entry < line + (count << 2); entry += 4) {
+    const hash = v128.splat<u32>(load<u32>(entry));
+    const smaller =
+      (v128.bitmask<u32>(v128.lt<u32>(low, hash)) as u32) |
+      ((v128.bitmask<u32>(v128.lt<u32>(high, hash)) as u32) << 4);
+    const equal =
+      (v128.bitmask<u32>(v128.eq<u32>(low, hash)) as u32) |
+      ((v128.bitmask<u32>(v128.eq<u32>(high, hash)) as u32) << 4);
+    same += popcnt<u32>(equal & lanes);
+    store<u32>(to + (popcnt<u32>(smaller & lanes) << stepLog2), load<u32>(entry, ENTRY_RECORD));
+  }
+  return same == count;
+}
+
+function firstEntry(line: usize, low: v128, high: v128): usize {
+  const places = ((v128.bitmask<u32>(low) | (v128.bitmask<u32>(high) << 4)) as u32) & LANES;
+  return places == 0 ? 0 : line + (ctz<u32>(places) << 2);
+}
+
+/** The line behind a line. @param mask of line offsets: the table's bytes − LINE_BYTES */
+export function lineBehind(line: usize, table: usize, mask: u32): usize {
+  return table + ((((line - table) as u32) + LINE_BYTES) & mask);
+}
+
+export function entryBehind(entry: usize, table: usize, mask: u32): usize {
+  return table + offsetBehind((entry - table) as u32, mask);
+}
+
+/** Entries follow each other at distances of 4 bytes, and of 40 from line to line. */
+export function offsetBehind(offset: u32, mask: u32): u32 {
+  const next = offset + 4;
+  return (next & 28) == 28 ? (next + 36) & mask : next;
+}
+
+export function offsetBefore(offset: u32, mask: u32): u32 {
+  return (offset & 28) == 0 ? ((offset - LINE_BYTES) & mask) + 24 : offset - 4;
+}
+
+export function addClicks(record: usize, clicks: u64): void {
+  store<u64>(record, load<u64>(record) + clicks);
+}
+
+export function clicksOf(record: usize): u64 {
+  return load<u64>(record) & CLICKS_MASK;
+}
+
+/** Copies all entries of a table into a larger one, which is empty. */
+export function copyEntries(from: usize, fromBytes: u32, to: usize, log2: u32): void {
+  const mask: u32 = ((1 as u32) << log2) - LINE_BYTES;
+  const shift = tableShift(log2);
+  for (let line = from; line < from + fromBytes; line += LINE_BYTES) {
+    for (let entry = line; entry < line + LINE_SPARE; entry += 4) {
+      const record = load<u32>(entry, ENTRY_RECORD);
+      // Lines are filled from their start.
+      if (record == 0) break;
+      const hash = load<u32>(entry);
+      let copyTo = to + ((hash >> shift) << LINE_LOG2);
+      let copy = gapInLine(copyTo);
+      while (copy == 0) {
+        copyTo = lineBehind(copyTo, to, mask);
+        copy = gapInLine(copyTo);
+      }
+      store<u32>(copy, hash);
+      store<u32>(copy, record, ENTRY_RECORD);
+    }
+  }
+}
