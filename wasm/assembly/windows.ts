@@ -150,11 +150,7 @@ export function announce(window: usize, rows: u32, recordBytes: u32): void {
     firstTouched = window;
   }
   store<u32>(window, before + rows, WINDOW_PENDING_ROWS);
-  store<u32>(
-    window,
-    load<u32>(window, WINDOW_PENDING_BYTES) + recordBytes,
-    WINDOW_PENDING_BYTES,
-  );
+  store<u32>(window, load<u32>(window, WINDOW_PENDING_BYTES) + recordBytes, WINDOW_PENDING_BYTES);
 }
 
 /**
@@ -332,7 +328,7 @@ export function newRecord(window: usize, keyBytes: u32): usize {
 
 /** Where a record begins that may begin at `at`. */
 function startOf(at: usize, bytes: u32): usize {
-  const rest = LINE_BYTES - (at as u32 & (LINE_BYTES - 1));
+  const rest = LINE_BYTES - ((at as u32) & (LINE_BYTES - 1));
   return rest < bytes && rest <= LINE_REST_BYTES ? at + rest : at;
 }
 
