@@ -1,9 +1,11 @@
 /** The HTTP shell: reads a request, runs its plan on the engine, answers as a ClickHouse server does. */
 import { randomBytes, randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { setTimeout } from "node:timers/promises";
 import { concat, cutOffStalled, decoded, ENCODERS, readUpTo } from "./byte-streams.ts";
 import { isLoopback } from "./confinement.ts";
 import type { User } from "./credentials.ts";
@@ -13,6 +15,7 @@ import type { QueryFailure } from "./engine-error.ts";
 import { parseForm } from "./form-data.ts";
 import {
   BUFFERED_RESULT_BYTES_MAX,
+  LATE_ERROR_LINGER_MS_MAX,
   FORM_BYTES_MAX,
   INSERT_HEAD_BYTES_MAX,
   KEEP_ALIVE_MS,
@@ -325,8 +328,18 @@ async function send(
     response.setHeader("Content-Encoding", head.answerEncoding);
     await pipeline(source, encoder, response, { end: false });
   }
-  if (isBroken()) response.socket?.destroySoon();
-  else response.end();
+  if (!isBroken()) {
+    response.end();
+    return;
+  }
+  await untilClosed(response, LATE_ERROR_LINGER_MS_MAX);
+  response.socket?.destroySoon();
+}
+
+/** Waits for the reader to hang up. */
+async function untilClosed(response: ServerResponse, msMax: number): Promise<void> {
+  if (response.closed) return;
+  await Promise.race([once(response, "close"), setTimeout(msMax, undefined, { ref: false })]);
 }
 
 function describe(error: unknown): string {

@@ -51,6 +51,13 @@ export const KEEP_ALIVE_MS = 10_000;
 /** A reader that takes nothing for this long loses its connection: it holds one of the few slots. */
 export const STALLED_CONNECTION_MS_MAX = 60_000;
 
+/**
+ * Between the frame that tells of an error after the first rows and the broken connection: a reader who
+ * knows the frame hangs up by itself in milliseconds. A broken connection takes away what the reader's
+ * process has received and not looked at yet.
+ */
+export const LATE_ERROR_LINGER_MS_MAX = 2_000;
+
 /** How long a stopping process waits for what is running, before it kills it. */
 export const SHUTDOWN_MS_MAX = 10_000;
 
