@@ -39,7 +39,7 @@ contender's slowest round is slower than its fastest. All must come to the same 
 or the exit code is 1.
 
 What only the kernel does, in the process of its passes and with the last; rows of a close are keys:
-  close_ms_per_million_rows         with sliding windows, as in production: rows sorted and encoded, runs made
+  close_ms_per_million_rows         with sliding windows (the aggregator has none yet): sorted, encoded, runs made
                                     and added to the sums (nothing leaves them here: see close_ms_median)
   close_counts_ms_per_million_rows  a kernel without sliding windows, also in its last pass: sorted and encoded
   close_over_ingest                 the close of a million rows over the ingestion of two million, same round
