@@ -43,7 +43,7 @@ export async function kernelRound(
   };
 }
 
-/** A kernel as production has it. Chunks are held in calls that end: a case's rows are in memory several times. */
+/** A kernel with the limits it has unless given others. Chunks are held in calls that end: a case's rows are in memory several times. */
 async function withSlidingWindows(
   blocks: readonly PartialBlock[],
   create: CreateKernel,

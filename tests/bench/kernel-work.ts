@@ -20,7 +20,7 @@ export interface MeasuredKernel extends Kernel {
   };
 }
 
-/** An empty kernel; without limits it is one as production has it. */
+/** An empty kernel; limits that are not given are KERNEL_LIMITS. */
 export type CreateKernel = (limits?: Partial<KernelLimits>) => MeasuredKernel;
 
 /** Throws when a block is refused: all that the bench makes are sound, and fit. */

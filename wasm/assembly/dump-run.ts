@@ -6,11 +6,9 @@ import {
   FAULT_LEFT_OVER,
   FAULT_LONG_AD_ID,
   FAULT_LONG_LENGTH,
-  FAULT_MANY_CLICKS,
-  FAULT_NO_CLICKS,
   FAULT_NONE,
 } from "./constants.generated";
-import { SAFE_MAX } from "./ingest";
+import { clicksFault, SAFE_MAX } from "./ingest";
 import { copyBytes } from "./keys";
 import { transfer } from "./memory";
 import {
@@ -80,9 +78,7 @@ export function checkRunRows(bytes: u32, rows: u32): u32 {
     at += 1 + length;
     if (at + 8 > end) return fail(FAULT_CUT_OFF, at);
     const clicks = load<u64>(at);
-    if (clicks - 1 >= SAFE_MAX) {
-      return fail((clicks as i64) > 0 ? FAULT_MANY_CLICKS : FAULT_NO_CLICKS, at);
-    }
+    if (clicks - 1 >= SAFE_MAX) return fail(clicksFault(clicks), at);
     runChunkClicks += clicks;
     at += 8;
   }

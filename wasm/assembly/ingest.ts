@@ -156,7 +156,7 @@ function check<T>(bytes: u32, rows: u32): u32 {
     }
     const clicks = load<T>(next) as u64;
     if (clicks - 1 >= SAFE_MAX) {
-      fault = fail((clicks as i64) > 0 ? FAULT_MANY_CLICKS : FAULT_NO_CLICKS, next);
+      fault = fail(clicksFault(clicks), next);
       break;
     }
     if (window == 0 || load<u32>(at) != start) {
@@ -181,6 +181,11 @@ function check<T>(bytes: u32, rows: u32): u32 {
   if (fault != FAULT_NONE) return fault;
   if (at != end) return fail(FAULT_LEFT_OVER, at);
   return hasMemory ? FAULT_NONE : FAULT_OUT_OF_MEMORY;
+}
+
+/** What is wrong with clicks that are not 1 to SAFE_MAX, as signed numbers. */
+export function clicksFault(clicks: u64): u32 {
+  return (clicks as i64) > 0 ? FAULT_MANY_CLICKS : FAULT_NO_CLICKS;
 }
 
 function fail(fault: u32, at: usize): u32 {

@@ -157,20 +157,22 @@ function wantedMask(start: u32): u32 {
 /** Adds a run to the sums of some sliding windows and subtracts it from those of others. */
 function count(run: usize, added: u32, subtracted: u32): void {
   beginEntries(run);
-  for (let n = nextEntries(); n > 0; n = nextEntries()) {
-    const end = entries + (n << 4);
-    for (let i: u32 = 0; i < slidingCount; i++) {
-      const sums = sumsOf(i);
-      if ((added >> i) & 1) {
-        for (let entry = entries; entry < end; entry += 16) {
-          const sum = sums + (load<u32>(entry) << 3);
-          store<u64>(sum, load<u64>(sum) + load<u64>(entry, 8));
-        }
-      } else if ((subtracted >> i) & 1) {
-        for (let entry = entries; entry < end; entry += 16) {
-          const sum = sums + (load<u32>(entry) << 3);
-          store<u64>(sum, load<u64>(sum) - load<u64>(entry, 8));
-        }
+  for (let n = nextEntries(); n > 0; n = nextEntries()) countEntries(n, added, subtracted);
+}
+
+function countEntries(n: u32, added: u32, subtracted: u32): void {
+  const end = entries + (n << 4);
+  for (let i: u32 = 0; i < slidingCount; i++) {
+    const sums = sumsOf(i);
+    if ((added >> i) & 1) {
+      for (let entry = entries; entry < end; entry += 16) {
+        const sum = sums + (load<u32>(entry) << 3);
+        store<u64>(sum, load<u64>(sum) + load<u64>(entry, 8));
+      }
+    } else if ((subtracted >> i) & 1) {
+      for (let entry = entries; entry < end; entry += 16) {
+        const sum = sums + (load<u32>(entry) << 3);
+        store<u64>(sum, load<u64>(sum) - load<u64>(entry, 8));
       }
     }
   }
@@ -178,9 +180,10 @@ function count(run: usize, added: u32, subtracted: u32): void {
 
 function dropRun(run: usize): void {
   const mask = load<u32>(run, RUN_MASK);
-  if (mask != 0) count(run, 0, mask);
   beginEntries(run);
   for (let n = nextEntries(); n > 0; n = nextEntries()) {
+    // Before ads are let go: the next one in a slot starts from sums of 0.
+    countEntries(n, 0, mask);
     for (let entry = entries; entry < entries + (n << 4); entry += 16) release(load<u32>(entry));
   }
   runRows -= load<u32>(run, RUN_ROWS);
@@ -360,7 +363,6 @@ function writeVarint(at: usize, value: u64): usize {
 /** Of the run whose entries are being read. */
 let readAt: usize = 0;
 let readEnd: usize = 0;
-let readChunk: usize = 0;
 let readLeft: u32 = 0;
 let readSlot: u32 = 0;
 let nextOfRun: usize = 0;
@@ -368,7 +370,6 @@ let nextOfRun: usize = 0;
 /** Starts at the first entry of `run`. */
 export function beginEntries(run: usize): void {
   readLeft = load<u32>(run, RUN_ROWS);
-  readChunk = 0;
   readAt = 0;
   readEnd = 0;
   readSlot = NO_SLOT;
@@ -383,10 +384,10 @@ export function nextEntries(): u32 {
   let slot = readSlot;
   for (let entry = entries; entry < entries + (rows << 4); entry += 16) {
     if (at + ENTRY_BYTES_MAX > end) {
-      readChunk = nextOfRun;
-      nextOfRun = load<u32>(readChunk);
-      at = readChunk + CHUNK_HEAD_BYTES;
-      end = readChunk + ((1 as usize) << load<u32>(readChunk, CHUNK_LOG2));
+      const chunk = nextOfRun;
+      nextOfRun = load<u32>(chunk);
+      at = chunk + CHUNK_HEAD_BYTES;
+      end = chunk + ((1 as usize) << load<u32>(chunk, CHUNK_LOG2));
     }
     let byte = load<u8>(at++) as u32;
     let gap = byte & 127;

@@ -54,7 +54,7 @@ const CHUNK_LOG2_MAX: u32 = 16;
 const DIRECTORY_ENTRY_BYTES: u32 = 8;
 const DIRECTORY_LOG2_MIN: u32 = 10;
 
-export let directory: usize = 0;
+let directory: usize = 0;
 export let windowCount: u32 = 0;
 let directoryLog2: u32 = 0;
 /** The window that the last row fell into, 0 for none. */
