@@ -20,6 +20,8 @@ export async function askShard(env: Env, batch: ShardBatch): Promise<ShardAnswer
       rejectedRows: batch.rejectedRows,
       rejectedEnds: batch.rejectedEnds,
       counted: batch.counted,
+      skewMs: batch.skewMs,
+      invalidReason: batch.invalidReason,
     })
     .catch((error: unknown) => {
       console.error(

@@ -1,6 +1,6 @@
 /** The edge's configuration, parsed once from the Worker's bindings: every problem in one message. */
 import { DEDUP_HORIZON_MINUTES_DEFAULT, PARTITIONS_MAX, SHARDS_MAX } from "../wire/limits.ts";
-import { JOURNAL_BYTES_MAX } from "./limits.ts";
+import { COMMIT_LINGER_MS, JOURNAL_BYTES_MAX } from "./limits.ts";
 import type { ClickShard } from "./shard/shard.ts";
 
 /** Bindings as the platform gives them: text, and the namespace of shards. */
@@ -15,6 +15,8 @@ export interface EdgeConfig {
   readonly partitions: number;
   readonly windowSeconds: number;
   readonly flushIntervalMs: number;
+  /** How long a commit waits for other requests: latency against written rows (limits.ts). */
+  readonly commitLingerMs: number;
   readonly dedupHorizonMs: number;
   readonly journalKeepMs: number;
   readonly journalBytesMax: number;
@@ -70,6 +72,7 @@ function parse(env: Env): EdgeConfig {
     partitions: whole("PARTITIONS", 2, 1, PARTITIONS_MAX),
     windowSeconds: whole("WINDOW_SECONDS", 60, 1, 86_400),
     flushIntervalMs: whole("FLUSH_INTERVAL_MS", 1_000, 10, 60_000),
+    commitLingerMs: whole("COMMIT_LINGER_MS", COMMIT_LINGER_MS, 0, 1_000),
     dedupHorizonMs:
       whole("DEDUP_HORIZON_MINUTES", DEDUP_HORIZON_MINUTES_DEFAULT, 1, 7 * 1_440) * 60_000,
     journalKeepMs: whole("JOURNAL_KEEP_MS", 600_000, 0, 86_400_000),

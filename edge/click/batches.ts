@@ -10,7 +10,7 @@ import { isRejection, parseClick } from "./parse-click.ts";
 import type { Rejection } from "./parse-click.ts";
 import type { Envelope } from "./parse-envelope.ts";
 import type { Sender } from "./sender.ts";
-import { stampTime } from "./stamp.ts";
+import { skewOf, stampTime } from "./stamp.ts";
 
 /**
  * Every click belongs to one account until write keys exist; the column and the dedup key hold it
@@ -32,6 +32,9 @@ export interface ShardBatch {
   readonly rejectedEnds: Uint32Array;
   /** What was refused without leaving a row: requests that could not be read. */
   readonly counted: readonly CountedRejections[];
+  /** The same for all rows: the request's skew (ms; null without a client clock) and invalid_reason ("" for none). */
+  readonly skewMs: number | null;
+  readonly invalidReason: string;
 }
 
 export interface BatchForShard extends ShardBatch {
@@ -96,7 +99,7 @@ export function sortIntoBatches(envelope: Envelope, facts: RequestFacts): Sorted
     addRejected(openBatch(open, home), home, rejection, envelope.textOf(place), facts);
   });
   return {
-    batches: [...open].map(([shard, batch]) => close(shard, batch, facts.shards)),
+    batches: [...open].map(([shard, batch]) => close(shard, batch, facts)),
     rejections,
   };
 }
@@ -109,7 +112,7 @@ export function rejectedBatch(
 ): ShardBatch {
   const batch = newBatch();
   for (const [rejection, text] of rejected) addRejected(batch, shard, rejection, text, facts);
-  return close(shard, batch, facts.shards);
+  return close(shard, batch, facts);
 }
 
 /** A batch that carries nothing but numbers. */
@@ -118,7 +121,7 @@ export function countedBatch(
   shards: number,
   counted: readonly CountedRejections[],
 ): ShardBatch {
-  return { ...close(shard, newBatch(), shards), counted };
+  return { ...closed(shard, shards, newBatch(), { skewMs: null, invalidReason: "" }), counted };
 }
 
 interface OpenBatch {
@@ -168,10 +171,23 @@ function addRejected(
   batch.rejectedEnds.push(batch.rejectedRows.at);
 }
 
-function close(shard: number, batch: OpenBatch, shards: number): BatchForShard {
+function close(shard: number, batch: OpenBatch, facts: RequestFacts): BatchForShard {
+  return closed(shard, facts.shards, batch, {
+    skewMs: skewOf(facts.sentAtMs, facts.receivedAtMs),
+    invalidReason: facts.classified.invalidReason,
+  });
+}
+
+function closed(
+  shard: number,
+  shards: number,
+  batch: OpenBatch,
+  figures: Pick<ShardBatch, "skewMs" | "invalidReason">,
+): BatchForShard {
   return {
     shard,
     shards,
+    ...figures,
     // Copies of just these bytes: a view would take its whole buffer along through the call.
     rows: written(batch.rows).slice(),
     rowEnds: Uint32Array.from(batch.rowEnds),

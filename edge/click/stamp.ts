@@ -14,10 +14,15 @@ export interface Stamp {
   readonly skewMs: number | null;
 }
 
+/** received_at − sent_at in milliseconds: what the client's clock is behind, and the request's way; null without one. */
+export function skewOf(sentAtMs: number | null, receivedAtMs: number): number | null {
+  return sentAtMs === null ? null : receivedAtMs - sentAtMs;
+}
+
 /** All arguments in milliseconds since 1970. */
 export function stampTime(claimedMs: number, sentAtMs: number | null, receivedAtMs: number): Stamp {
-  if (sentAtMs === null) return { eventTimeMs: receivedAtMs, timeSource: "server", skewMs: null };
-  const skewMs = receivedAtMs - sentAtMs;
+  const skewMs = skewOf(sentAtMs, receivedAtMs);
+  if (skewMs === null) return { eventTimeMs: receivedAtMs, timeSource: "server", skewMs };
   const stands = Math.abs(skewMs) <= SMALL_SKEW_MS_MAX;
   const eventTimeMs = stands ? claimedMs : claimedMs + skewMs;
   // Later than we could have received it: the claim contradicts itself.

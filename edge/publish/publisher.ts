@@ -3,13 +3,22 @@
  * because an open outgoing WebSocket keeps the object awake and billed.
  */
 import { JetStreamApiError, jetstream, jetstreamManager } from "@nats-io/jetstream";
-import { wsconnect } from "@nats-io/nats-core";
+import { headers, wsconnect } from "@nats-io/nats-core";
 import type { NatsConnection } from "@nats-io/nats-core";
+import { REPORT_HEADER } from "../../wire/report.ts";
 import { CONNECT_MS_MAX, PUBLISH_MS_MAX } from "../limits.ts";
+
+export interface OutgoingMessage {
+  readonly subject: string;
+  readonly id: string;
+  readonly bytes: Uint8Array;
+  /** The shard's figures (wire/report.ts), on a flush's first message. */
+  readonly report: string | null;
+}
 
 export interface Publisher {
   /** Resolves when JetStream has acknowledged the message (a repeat inside its duplicate window too). */
-  publish(subject: string, id: string, bytes: Uint8Array): Promise<void>;
+  publish(message: OutgoingMessage): Promise<void>;
   /** The newest message on a subject, or null when there is none. */
   newest(stream: string, subject: string): Promise<Uint8Array | null>;
   /** Closes the connection; the next call opens another. */
@@ -24,12 +33,15 @@ export class NatsPublisher implements Publisher {
     this.#url = url;
   }
 
-  async publish(subject: string, id: string, bytes: Uint8Array): Promise<void> {
+  async publish({ subject, id, bytes, report }: OutgoingMessage): Promise<void> {
     await this.#with(async (nc) => {
+      const reported = report === null ? {} : { headers: headers() };
+      reported.headers?.set(REPORT_HEADER, report ?? "");
       await jetstream(nc, { timeout: PUBLISH_MS_MAX }).publish(subject, bytes, {
         msgID: id,
         timeout: PUBLISH_MS_MAX,
         retries: 0,
+        ...reported,
       });
     });
   }

@@ -2,8 +2,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encodeBlock } from "../../wire/block.ts";
-import { DEDUP_BUCKET_MS } from "../limits.ts";
-import { bucketOf, DedupIndex, limitAfterDropping } from "./dedup-index.ts";
 import { FingerprintSet } from "./fingerprint-set.ts";
 import { decideProof, planFlush, readNewest } from "./flush-plan.ts";
 import { GroupCommit, journalRowsOf } from "./group-commit.ts";
@@ -37,55 +35,6 @@ describe("a fingerprint set", () => {
   });
 });
 
-describe("the dedup index", () => {
-  const hour = DEDUP_BUCKET_MS;
-
-  test("finds ids in every bucket, and forgets whole buckets", () => {
-    const index = new DedupIndex(24 * hour);
-    for (let bucket = 100; bucket < 110; bucket++) index.add(bucket, bucket, 7);
-    expect([100, 105, 109].map((low) => index.has(low, 7))).toEqual([true, true, true]);
-    index.drop(105);
-    expect([100, 105, 106, 109].map((low) => index.has(low, 7))).toEqual([
-      false,
-      false,
-      true,
-      true,
-    ]);
-    expect(index.size).toBe(4);
-  });
-
-  test("a bucket goes when its end is behind the horizon", () => {
-    const index = new DedupIndex(24 * hour);
-    index.add(100, 1, 1);
-    index.add(120, 2, 2);
-    expect(index.bucketToDrop(125 * hour - 1, 0)).toBeNull();
-    expect(index.bucketToDrop(125 * hour, 0)).toBe(100);
-  });
-
-  test("without room the oldest bucket goes, but not while that would refuse clicks of this moment", () => {
-    const index = new DedupIndex(24 * hour, 3);
-    for (const low of [1, 2]) index.add(100, low, 1);
-    index.add(101, 3, 1);
-    expect(index.bucketToDrop(101 * hour + 60_000, 0)).toBeNull();
-    expect(index.bucketToDrop(101 * hour + 60_000, 1)).toBe(100);
-    index.drop(100);
-    expect(index.bucketToDrop(102 * hour + 9_999, 1_000)).toBeNull();
-    expect(index.bucketToDrop(102 * hour + 10_000, 1_000)).toBe(101);
-  });
-
-  test("a click received in a dropped bucket is before the limit that its dropping sets", () => {
-    fc.assert(
-      fc.property(
-        fc.integer({ min: 0, max: 4e12 }),
-        fc.integer({ min: -1e12, max: 10_000 }),
-        (receivedAtMs, aheadMs) => {
-          expect(receivedAtMs + aheadMs).toBeLessThan(limitAfterDropping(bucketOf(receivedAtMs)));
-        },
-      ),
-    );
-  });
-});
-
 describe("a flush", () => {
   test("takes as many rows as fit a message, and at least one", () => {
     const sizes = [40, 40, 40].map((byteCount, i) => ({ number: i + 7, byteCount }));
@@ -102,12 +51,12 @@ describe("a flush", () => {
     expect(decideProof(unproven, 2_500, 1_000, "e", newest)).toEqual({
       kind: "proven",
       flush: 1,
-      to: 10,
+      through: 10,
     });
     expect(decideProof(unproven, 3_000, 1_000, "e", newest)).toEqual({
       kind: "proven",
       flush: 2,
-      to: 20,
+      through: 20,
     });
     expect(decideProof(unproven, 1_500, 1_000, "e", newest)).toEqual({ kind: "wait" });
   });
@@ -138,13 +87,22 @@ describe("a flush", () => {
   });
 });
 
+function groupCommit(
+  commit: (group: Group) => Promise<void>,
+  { linger = () => Promise.resolve(), bytesMax = Infinity } = {},
+): GroupCommit {
+  return new GroupCommit({ commit, linger, bytesMax, nowMs: () => 7 });
+}
+
+const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
+
 describe("group commit", () => {
   const piece = (n: number) => ({ row: new Uint8Array([n]), low: n, high: 0 });
 
   test("requests of one turn share a commit; the next group forms while it runs", async () => {
     const groups: number[][] = [];
     const release: (() => void)[] = [];
-    const commit = new GroupCommit(async (group: Group) => {
+    const commit = groupCommit(async (group: Group) => {
       groups.push(group.pieces.clicks.map((p) => p.low));
       await new Promise<void>((resolve) => release.push(resolve));
     });
@@ -169,7 +127,7 @@ describe("group commit", () => {
 
   test("a duplicate, which adds nothing, waits for the commit that holds its first sight", async () => {
     let release!: () => void;
-    const commit = new GroupCommit(() => new Promise<void>((resolve) => (release = resolve)));
+    const commit = groupCommit(() => new Promise<void>((resolve) => (release = resolve)));
     commit.add("clicks", piece(1));
     void commit.settled();
     await Promise.resolve();
@@ -181,6 +139,33 @@ describe("group commit", () => {
     release();
     await duplicate;
     await commit.settled();
+  });
+
+  test("a group waits for others as long as it lingers, or until it is full", async () => {
+    const groups: number[][] = [];
+    let lingered!: () => void;
+    const commit = groupCommit(
+      async (group) => void groups.push(group.pieces.clicks.map((p) => p.low)),
+      { linger: () => new Promise((resolve) => (lingered = resolve)), bytesMax: 3 },
+    );
+    const waits = async (n: number) => {
+      commit.add("clicks", piece(n));
+      const settled = commit.settled();
+      await turn();
+      return settled;
+    };
+    const first = waits(1);
+    const second = waits(2);
+    await turn();
+    expect(groups).toEqual([]);
+    lingered();
+    await Promise.all([first, second]);
+    expect(groups).toEqual([[1, 2]]);
+    await Promise.all([3, 4, 5].map(waits));
+    expect(groups).toEqual([
+      [1, 2],
+      [3, 4, 5],
+    ]);
   });
 
   test("a group is split into journal rows at click boundaries, in order", () => {
@@ -235,7 +220,7 @@ describe("what is kept of rejected clicks", () => {
 
   test("the others are one number of each kind in a commit", async () => {
     const groups: Group[] = [];
-    const commit = new GroupCommit(async (group) => void groups.push(group));
+    const commit = groupCommit(async (group) => void groups.push(group));
     const kind = { account: "a", keyId: "k", code: "missing", field: "ad_id" };
     commit.count(kind, 1);
     commit.count(kind, 5);

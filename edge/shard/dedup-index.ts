@@ -1,17 +1,21 @@
 /**
- * Which clicks a shard has seen: fingerprints in receipt buckets, and the acceptance limit that makes
- * forgetting safe. Pure memory; the shard keeps the same facts in its storage.
+ * Which clicks a shard has seen, log-structured: the open segment is a set of fingerprints in memory (and in
+ * the journal, where a restart finds them); a sealed one is sorted pages in storage and a small filter in
+ * memory. A filter's hit is checked in storage, so the answer is exact.
  *
- * Rule: never accept a click we could not have remembered. A bucket is dropped together with a rise
- * of the limit to the bucket's end plus the small-skew bound: a click first received in that bucket
- * has an event time before that limit, so a late copy of it is `too_old` and never a second count.
+ * Rule: never accept a click we could not have remembered. Segments belong to receipt buckets. A bucket is
+ * dropped together with a rise of the acceptance limit to the bucket's end plus what a resend's event time may
+ * be off: a click first received in that bucket has an event time before that limit, so a late copy of it
+ * is `too_old` and never a second count.
  *
- * A fingerprint is 64 bits: two different ids of one shard share one with probability n / 2^64 per
- * click for n remembered ids, a false duplicate every few years at full scale.
+ * A fingerprint is 64 bits, keyed: two different ids of one shard share one with probability n / 2^64 per click
+ * for n remembered ids. docs/decisions/0008 has the arithmetic, and what is left over.
  */
 import { SMALL_SKEW_MS_MAX } from "../../wire/limits.ts";
-import { DEDUP_BUCKET_MS, DEDUP_IDS_MAX } from "../limits.ts";
-import { FingerprintSet } from "./fingerprint-set.ts";
+import { DEDUP_BUCKET_MS, DEDUP_IDS_MAX, DEDUP_SEGMENT_IDS } from "../limits.ts";
+import type { DedupStorage, Segment } from "./dedup-storage.ts";
+import { FingerprintSet, storedHigh } from "./fingerprint-set.ts";
+import { pageHas } from "./sealed-pages.ts";
 
 /** The receipt bucket of a moment. */
 export function bucketOf(receivedAtMs: number): number {
@@ -24,34 +28,82 @@ export function limitAfterDropping(bucket: number): number {
 }
 
 export class DedupIndex {
-  /** Newest bucket first: duplicates come soon. */
-  #buckets: { readonly bucket: number; readonly ids: FingerprintSet }[] = [];
+  readonly #storage: DedupStorage;
   readonly #horizonMs: number;
   readonly #idsMax: number;
+  #open = new FingerprintSet();
+  /** Of the open segment's first id. */
+  #openBucket = 0;
+  /** Newest first: duplicates come soon. */
+  #segments: Segment[];
+  #sealedIds: number;
 
-  constructor(horizonMs: number, idsMax = DEDUP_IDS_MAX) {
+  constructor(storage: DedupStorage, horizonMs: number, idsMax = DEDUP_IDS_MAX) {
+    this.#storage = storage;
     this.#horizonMs = horizonMs;
     this.#idsMax = idsMax;
+    this.#segments = storage.segments();
+    this.#sealedIds = this.#segments.reduce((sum, { idCount }) => sum + idCount, 0);
   }
 
+  /** Ids that are remembered. */
   get size(): number {
-    return this.#buckets.reduce((sum, b) => sum + b.ids.size, 0);
+    return this.#open.size + this.#sealedIds;
+  }
+
+  get segmentCount(): number {
+    return this.#segments.length;
+  }
+
+  /** Memory of the open segment and of the filters. */
+  get byteCount(): number {
+    return this.#segments.reduce(
+      (sum, { filter }) => sum + filter.words.byteLength,
+      this.#open.byteCount,
+    );
+  }
+
+  /** Nothing more can be remembered before a bucket may be dropped. */
+  get isFull(): boolean {
+    return this.size >= this.#idsMax;
   }
 
   has(low: number, high: number): boolean {
-    for (const { ids } of this.#buckets) if (ids.has(low, high)) return true;
+    if (this.#open.has(low, high)) return true;
+    const stored = storedHigh(low, high);
+    for (const { segment, filter } of this.#segments) {
+      if (!filter.mayHave(low, stored)) continue;
+      const page = this.#storage.page(segment, stored);
+      if (page !== null && pageHas(page, low, stored)) return true;
+    }
     return false;
   }
 
-  /** Adds a fingerprint that is not in the index. */
-  add(bucket: number, low: number, high: number): void {
-    let home = this.#buckets.find((b) => b.bucket === bucket);
-    if (home === undefined) {
-      home = { bucket, ids: new FingerprintSet() };
-      this.#buckets.push(home);
-      this.#buckets.sort((a, b) => b.bucket - a.bucket);
-    }
-    home.ids.add(low, high);
+  /** Adds a fingerprint that is not in the index, received at `nowMs`. */
+  add(low: number, high: number, nowMs: number): void {
+    if (this.#open.size === 0) this.#openBucket = bucketOf(nowMs);
+    this.#open.add(low, high);
+  }
+
+  /** Whether the open segment is large enough, or its bucket is over. */
+  sealDue(nowMs: number): boolean {
+    if (this.#open.size === 0) return false;
+    return this.#open.size >= DEDUP_SEGMENT_IDS || bucketOf(nowMs) > this.#openBucket;
+  }
+
+  /**
+   * Writes the open segment to storage. In the same transaction, and in the same turn, every id in it must
+   * be in the journal: an id that is known and not kept would be a click lost.
+   */
+  seal(nowMs: number): void {
+    if (this.#open.size === 0) return;
+    // At the end of its ids' receipt at the earliest, whatever the clock did: it is never dropped too soon.
+    const newest = this.#segments[0];
+    const bucket = Math.max(bucketOf(nowMs), this.#openBucket, newest?.bucket ?? 0);
+    const segment = this.#storage.add((newest?.segment ?? 0) + 1, bucket, this.#open.sorted());
+    this.#segments.unshift(segment);
+    this.#sealedIds += segment.idCount;
+    this.#open = new FingerprintSet();
   }
 
   /**
@@ -59,18 +111,22 @@ export class DedupIndex {
    * `idCount` more. Null when none has to, or when its limit would refuse clicks of this moment.
    */
   bucketToDrop(nowMs: number, idCount: number): number | null {
-    const expired = this.#buckets.find(
-      (b) => (b.bucket + 1) * DEDUP_BUCKET_MS <= nowMs - this.#horizonMs,
+    const expired = this.#segments.find(
+      ({ bucket }) => (bucket + 1) * DEDUP_BUCKET_MS <= nowMs - this.#horizonMs,
     );
     if (expired !== undefined) return expired.bucket;
-    const oldest = this.#buckets.at(-1);
+    const oldest = this.#segments.at(-1);
     if (oldest === undefined || this.size + idCount <= this.#idsMax) return null;
     if (limitAfterDropping(oldest.bucket) > nowMs) return null;
     return oldest.bucket;
   }
 
-  /** Forgets `bucket` and all older ones. */
+  /** Forgets `bucket` and all older ones; in one transaction with the limit's rise. */
   drop(bucket: number): void {
-    this.#buckets = this.#buckets.filter((b) => b.bucket > bucket);
+    const dropped = this.#segments.filter((segment) => segment.bucket <= bucket);
+    if (dropped.length === 0) return;
+    this.#storage.dropThrough(dropped[0]!.segment);
+    this.#segments = this.#segments.filter((segment) => segment.bucket > bucket);
+    this.#sealedIds -= dropped.reduce((sum, { idCount }) => sum + idCount, 0);
   }
 }

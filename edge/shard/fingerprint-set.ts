@@ -7,6 +7,11 @@
 
 const CAPACITY_MIN = 1_024;
 
+/** The high lane as it is stored. */
+export function storedHigh(low: number, high: number): number {
+  return low === 0 && high === 0 ? 1 : high;
+}
+
 export class FingerprintSet {
   #slots = new Uint32Array(CAPACITY_MIN * 2);
   #mask = CAPACITY_MIN - 1;
@@ -17,13 +22,17 @@ export class FingerprintSet {
     return this.#size;
   }
 
+  get byteCount(): number {
+    return this.#slots.byteLength;
+  }
+
   has(low: number, high: number): boolean {
     const slots = this.#slots;
-    if (low === 0 && high === 0) high = 1;
+    const stored = storedHigh(low, high);
     for (let i = low & this.#mask; ; i = (i + 1) & this.#mask) {
       const slotLow = slots[2 * i]!;
       const slotHigh = slots[2 * i + 1]!;
-      if (slotLow === low && slotHigh === high) return true;
+      if (slotLow === low && slotHigh === stored) return true;
       if (slotLow === 0 && slotHigh === 0) return false;
     }
   }
@@ -33,13 +42,26 @@ export class FingerprintSet {
     // Three quarters full at most: an unsuccessful probe looks at 8.5 slots on average (Knuth vol. 3,
     // 6.4), which lie beside each other.
     if (4 * (this.#size + 1) > 3 * (this.#mask + 1)) this.#grow();
-    this.#place(low, high);
+    this.#place(low, storedHigh(low, high));
     this.#size++;
+  }
+
+  /** All of them as pairs of lanes, low first, ascending as the little-endian 64-bit numbers that they are. */
+  sorted(): Uint32Array {
+    const slots = this.#slots;
+    const pairs = new Uint32Array(2 * this.#size);
+    let to = 0;
+    for (let i = 0; i < slots.length; i += 2) {
+      if (slots[i] === 0 && slots[i + 1] === 0) continue;
+      pairs[to++] = slots[i]!;
+      pairs[to++] = slots[i + 1]!;
+    }
+    new BigUint64Array(pairs.buffer).sort();
+    return pairs;
   }
 
   #place(low: number, high: number): void {
     const slots = this.#slots;
-    if (low === 0 && high === 0) high = 1;
     let i = low & this.#mask;
     while (slots[2 * i] !== 0 || slots[2 * i + 1] !== 0) i = (i + 1) & this.#mask;
     slots[2 * i] = low;

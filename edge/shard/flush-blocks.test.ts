@@ -119,7 +119,7 @@ test("a flush made again from its record is the same, byte for byte, under chang
     to: 2,
     sealedAtMs: T,
     newestBySubject: {},
-    acknowledged: false,
+    report: "",
     messages: messages.map((m) => ({
       subject: m.subject,
       previous: m.previous,

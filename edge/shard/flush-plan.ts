@@ -1,5 +1,6 @@
 /** What a shard flushes next, and what may leave its journal: decisions from observed facts. */
 import { decodeBlock, isFault } from "../../wire/block.ts";
+import { PROOF_PAUSE_MS_MAX } from "../limits.ts";
 
 /**
  * The journal rows that the next flush takes: as many as fit one message, at least one.
@@ -43,18 +44,14 @@ export function readNewest(bytes: Uint8Array | null, kind: "raw" | "rejected"): 
 export type Proof =
   /** Nothing is old enough to ask for. */
   | { readonly kind: "wait" }
-  /** Flushes through `flush` (journal rows through `to`) are downstream. */
-  | { readonly kind: "proven"; readonly flush: number; readonly to: number }
+  /** Flushes through `flush` (journal rows through `through`) are downstream. */
+  | { readonly kind: "proven"; readonly flush: number; readonly through: number }
   /** The broker does not have `fromFlush` any more, though it acknowledged it. */
   | { readonly kind: "publish_again"; readonly fromFlush: number };
 
-/** The newest flush that is old enough to be proven, or null: only then the broker need be asked. */
-export function proofDue<F extends { readonly sealedAtMs: number }>(
-  unproven: readonly F[],
-  nowMs: number,
-  journalKeepMs: number,
-): F | null {
-  return unproven.findLast((f) => f.sealedAtMs <= nowMs - journalKeepMs) ?? null;
+/** Between two proofs: each is a request and two written rows, and a minute of journal more costs nothing. */
+export function proofPauseMs(journalKeepMs: number): number {
+  return Math.min(PROOF_PAUSE_MS_MAX, Math.floor(journalKeepMs / 10));
 }
 
 /**
@@ -70,10 +67,10 @@ export function decideProof(
   epoch: string,
   newest: NewestMessage,
 ): Proof {
-  const due = proofDue(unproven, nowMs, journalKeepMs);
-  if (due === null) return { kind: "wait" };
+  const due = unproven.findLast((f) => f.sealedAtMs <= nowMs - journalKeepMs);
+  if (due === undefined) return { kind: "wait" };
   const reached = newest !== null && newest.epoch === epoch ? newest.flush : 0;
-  if (reached >= due.flush) return { kind: "proven", flush: due.flush, to: due.to };
+  if (reached >= due.flush) return { kind: "proven", flush: due.flush, through: due.to };
   const missing = unproven.find((f) => f.flush > reached);
   if (missing === undefined) throw new Error(`flush ${due.flush} is neither reached nor missing`);
   return { kind: "publish_again", fromFlush: missing.flush };

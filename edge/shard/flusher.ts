@@ -13,7 +13,7 @@ import { rawSubject, rejectedSubject, STREAM } from "../../wire/subjects.ts";
 import type { Publisher } from "../publish/publisher.ts";
 import { assertAsRecorded, makeFlush, recipeOf } from "./flush-blocks.ts";
 import type { FlushMessage, FlushRecipe } from "./flush-blocks.ts";
-import { decideProof, planFlush, proofDue, readNewest } from "./flush-plan.ts";
+import { decideProof, planFlush, proofPauseMs, readNewest } from "./flush-plan.ts";
 import type { NewestMessage } from "./flush-plan.ts";
 import type { Chain, FlushRecord, Identity, ShardStorage } from "./storage.ts";
 
@@ -38,6 +38,10 @@ export interface FlusherParts {
   durable(): Promise<void>;
   /** Stops there in crash tests; does nothing otherwise. */
   reached(point: Failpoint): Promise<void>;
+  /** The shard's figures since the call before, as wire/report.ts writes them. */
+  report(): string;
+  /** A flush was published, all of it, in so many milliseconds. */
+  published(tookMs: number): void;
   /** The journal has become smaller. */
   trimmed(byteCount: number): void;
 }
@@ -51,9 +55,23 @@ export class Flusher {
   readonly #parts: FlusherParts;
   /** Ids of the current flush's messages that JetStream has: a hint, lost with the object. */
   readonly #acknowledged = new Set<string>();
+  /**
+   * Flushes through this one are acknowledged, all their messages. Not stored: that costs a row a flush. A flush is
+   * only sealed when those before it are acknowledged, so after a restart nothing but the newest is in doubt, and
+   * publishing it again changes nothing.
+   */
+  #publishedThrough: number;
+  /** Acknowledged flushes are being published again, because the broker lost them. */
+  #publishesAgain: boolean;
+  #lastProofAtMs = 0;
 
   constructor(parts: FlusherParts) {
     this.#parts = parts;
+    const { storage, chain } = parts;
+    const again = storage.publishAgainFrom(chain);
+    const newest = storage.newestFlush(chain)?.flush ?? 0;
+    this.#publishesAgain = again !== null;
+    this.#publishedThrough = Math.max(storage.provenFlush(chain), (again ?? newest) - 1);
   }
 
   /**
@@ -69,19 +87,32 @@ export class Flusher {
     for (let flush = this.#next(number); flush !== null; flush = this.#next(number)) {
       await this.#publish(flush);
     }
+    if (!this.#publishesAgain) return;
+    this.#parts.storage.setPublishAgainFrom(this.#parts.chain, null);
+    this.#publishesAgain = false;
   }
 
   /** True when the journal holds rows that no acknowledged flush covers. */
   pending(): boolean {
     const { storage, chain } = this.#parts;
-    return storage.oldestUnacknowledged(chain) !== null || this.#unflushed().length > 0;
+    return (
+      storage.flushAfter(chain, this.#publishedThrough) !== null || this.#unflushed().length > 0
+    );
   }
 
   /** When the next range may be proven; null when none waits for it. */
   proofDueAtMs(): number | null {
-    const { storage, chain, settings } = this.#parts;
-    const oldest = storage.unprovenFlushes(chain)[0];
-    return oldest === undefined ? null : oldest.sealedAtMs + settings.journalKeepMs;
+    const { settings } = this.#parts;
+    const oldest = this.#unproven()[0];
+    if (oldest === undefined) return null;
+    const pauseMs = proofPauseMs(settings.journalKeepMs);
+    return Math.max(oldest.sealedAtMs + settings.journalKeepMs, this.#lastProofAtMs + pauseMs);
+  }
+
+  /** Acknowledged flushes whose rows are kept, oldest first. */
+  #unproven(): ReturnType<ShardStorage["unprovenFlushes"]> {
+    const { storage, chain } = this.#parts;
+    return storage.unprovenFlushes(chain).filter(({ flush }) => flush <= this.#publishedThrough);
   }
 
   #unflushed(): { number: number; byteCount: number }[] {
@@ -92,7 +123,7 @@ export class Flusher {
   /** The flush to publish now: one made again from its record, or else a new one of rows up to `through`. */
   #next(through: number): Sealed | null {
     const { storage, chain, identity } = this.#parts;
-    const record = storage.oldestUnacknowledged(chain);
+    const record = storage.flushAfter(chain, this.#publishedThrough);
     if (record !== null) {
       const messages = makeFlush(
         recipeOf(record),
@@ -142,40 +173,43 @@ export class Flusher {
         ...newestBySubject,
         ...Object.fromEntries(messages.map((m) => [m.subject, recipe.flush])),
       },
-      acknowledged: false,
+      report: this.#parts.report(),
     };
     storage.addFlush(record);
     return { record, messages };
   }
 
   async #publish({ record, messages }: Sealed): Promise<void> {
-    const { storage, chain } = this.#parts;
+    const startMs = this.#parts.nowMs();
     await this.#parts.durable();
     // Raw first: raw clicks are the truth that counts are derived from.
-    await this.#publishOnce(messages[0]!);
+    await this.#publishOnce(messages[0]!, record.report);
     await this.#parts.reached("between_publishes");
     await Promise.all(messages.slice(1).map((message) => this.#publishOnce(message)));
     await this.#parts.reached("before_acknowledgement");
-    storage.setAcknowledged(chain, record.flush);
+    this.#publishedThrough = record.flush;
     this.#acknowledged.clear();
+    this.#parts.published(this.#parts.nowMs() - startMs);
   }
 
   /** What is acknowledged is not sent again when another message of its flush is refused. */
-  async #publishOnce(message: FlushMessage): Promise<void> {
+  async #publishOnce(message: FlushMessage, report: string | null = null): Promise<void> {
     if (this.#acknowledged.has(message.id)) return;
-    await this.#parts.publisher.publish(message.subject, message.id, message.bytes);
+    await this.#parts.publisher.publish({ ...message, report });
     this.#acknowledged.add(message.id);
   }
 
   async #prove(): Promise<void> {
     const { storage, chain, identity, settings } = this.#parts;
-    const unproven = storage.unprovenFlushes(chain);
     const nowMs = this.#parts.nowMs();
-    if (proofDue(unproven, nowMs, settings.journalKeepMs) === null) return;
+    const dueAtMs = this.proofDueAtMs();
+    if (dueAtMs === null || dueAtMs > nowMs) return;
     const newest = await this.#newestMessage();
+    this.#lastProofAtMs = nowMs;
+    const unproven = this.#unproven();
     const proof = decideProof(unproven, nowMs, settings.journalKeepMs, identity.epoch, newest);
     if (proof.kind === "proven") {
-      this.#parts.trimmed(storage.setProven(chain, proof.flush, proof.to));
+      this.#parts.trimmed(storage.setProven(chain, proof));
     } else if (proof.kind === "publish_again") {
       console.error(
         JSON.stringify({
@@ -186,7 +220,10 @@ export class Flusher {
           flush: proof.fromFlush,
         }),
       );
-      storage.setUnacknowledgedFrom(chain, proof.fromFlush);
+      // Stored: a restart must not begin with the newest, which would prove those before it.
+      storage.setPublishAgainFrom(chain, proof.fromFlush);
+      this.#publishesAgain = true;
+      this.#publishedThrough = proof.fromFlush - 1;
       await this.#publishThrough(storage.newestFlush(chain)?.to ?? 0);
     }
   }

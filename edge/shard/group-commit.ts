@@ -1,5 +1,6 @@
 /**
- * One commit for all requests in flight: while a commit waits for the disk, the next group forms.
+ * One commit for all requests in flight: while a commit waits for the disk, the next group forms. It
+ * lingers a little for others, because a commit is a written row, and rows are what costs most.
  *
  * `add` and `settled` are called in the same turn of the event loop as the dedup decision, so a
  * duplicate always waits for the commit that holds its first sight.
@@ -12,10 +13,25 @@ export interface Group {
   readonly pieces: Readonly<Record<Chain, GroupPiece[]>>;
   /** By kind; each becomes one row. */
   readonly counted: Map<string, CountedRejections>;
+  /** When its first request began to wait, milliseconds since 1970. */
+  sinceMs: number;
 }
 
-export function newGroup(): Group {
-  return { pieces: { clicks: [], rejected: [] }, counted: new Map() };
+function newGroup(): Group {
+  return { pieces: { clicks: [], rejected: [] }, counted: new Map(), sinceMs: 0 };
+}
+
+export interface GroupCommitParts {
+  /**
+   * Makes a group durable; when it throws, the object must not go on living. It takes note of the group in the same
+   * turn: what is added later is for the next.
+   */
+  commit(group: Group): Promise<void>;
+  /** Resolves when a group has waited for others long enough. */
+  linger(): Promise<void>;
+  /** A group of so many bytes does not wait. */
+  readonly bytesMax: number;
+  nowMs(): number;
 }
 
 export interface GroupPiece {
@@ -30,15 +46,18 @@ export class GroupCommit {
   #forming = newGroup();
   #current: Promise<void> | null = null;
   #next: Promise<void> | null = null;
-  readonly #commit: (group: Group) => Promise<void>;
+  readonly #parts: GroupCommitParts;
+  #formingBytes = 0;
+  #full = newSignal();
 
-  /** @param commit makes a group durable; when it throws, the object must not go on living */
-  constructor(commit: (group: Group) => Promise<void>) {
-    this.#commit = commit;
+  constructor(parts: GroupCommitParts) {
+    this.#parts = parts;
   }
 
   add(chain: Chain, piece: GroupPiece): void {
     this.#forming.pieces[chain].push(piece);
+    this.#formingBytes += piece.row.length;
+    if (this.#formingBytes >= this.#parts.bytesMax) this.#full.give();
   }
 
   /** Rejections that leave their number only. */
@@ -59,15 +78,25 @@ export class GroupCommit {
   }
 
   async #run(before: Promise<void> | null): Promise<void> {
+    this.#forming.sinceMs = this.#parts.nowMs();
+    const lingered = Promise.race([this.#parts.linger(), this.#full.given]);
     // Also without a commit before it: requests that arrive in this turn join the group.
     await (before ?? Promise.resolve());
+    await lingered;
     const group = this.#forming;
     this.#forming = newGroup();
+    this.#formingBytes = 0;
+    this.#full = newSignal();
     this.#current = this.#next;
     this.#next = null;
-    await this.#commit(group);
+    await this.#parts.commit(group);
     if (this.#next === null) this.#current = null;
   }
+}
+
+function newSignal(): { readonly given: Promise<void>; readonly give: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { given: promise, give: resolve };
 }
 
 /** Splits pieces into journal rows of at most `byteCountMax` bytes, in order. */

@@ -23,7 +23,7 @@ import type { EdgeConfig, Env } from "../config.ts";
 import {
   ALARM_DELAY_MS,
   CONNECTION_IDLE_MS_MAX,
-  DEDUP_IDS_MAX,
+  DEDUP_SEGMENT_ROWS_MAX,
   FLUSH_BYTES,
   FLUSH_RETRY_MS_MAX,
   FLUSH_RETRY_MS_MIN,
@@ -37,15 +37,18 @@ import {
   TOO_OLD_KEPT_EVERY_MS,
 } from "../limits.ts";
 import { NatsPublisher, PublishFailure } from "../publish/publisher.ts";
-import { bucketOf, DedupIndex, limitAfterDropping } from "./dedup-index.ts";
+import { DedupIndex, limitAfterDropping } from "./dedup-index.ts";
+import { DedupStorage } from "./dedup-storage.ts";
 import { FATE } from "./fate.ts";
 import type { ShardAnswer } from "./fate.ts";
+import { ShardFigures } from "./figures.ts";
 import { Fingerprints } from "./flush-blocks.ts";
 import { Flusher } from "./flusher.ts";
 import type { Failpoint } from "./flusher.ts";
 import { GroupCommit, journalRowsOf } from "./group-commit.ts";
 import type { Group, GroupPiece } from "./group-commit.ts";
 import { RejectedAllowance } from "./rejected-allowance.ts";
+import { CountedSql } from "./sql.ts";
 import { CHAINS, ShardStorage } from "./storage.ts";
 import type { Chain, Identity } from "./storage.ts";
 
@@ -61,10 +64,17 @@ interface Running {
 
 export class ClickShard extends DurableObject<Env> {
   readonly #config: EdgeConfig;
+  readonly #sql: CountedSql;
   readonly #storage: ShardStorage;
   readonly #index: DedupIndex;
   readonly #publisher: NatsPublisher;
-  readonly #group = new GroupCommit((group) => this.#commit(group));
+  readonly #group = new GroupCommit({
+    commit: (group) => this.#commit(group),
+    linger: () => this.#linger(),
+    bytesMax: JOURNAL_ROW_BYTES_MAX,
+    nowMs: () => Date.now(),
+  });
+  readonly #figures = new ShardFigures(Date.now());
   readonly #allowance = new RejectedAllowance({
     atOnceMax: REJECTED_KEPT_AT_ONCE_MAX,
     everyMs: REJECTED_KEPT_EVERY_MS,
@@ -89,19 +99,19 @@ export class ClickShard extends DurableObject<Env> {
     super(ctx, env);
     this.#config = edgeConfig(env);
     this.#publisher = new NatsPublisher(this.#config.natsUrl);
-    this.#storage = new ShardStorage(ctx.storage.sql);
-    this.#index = new DedupIndex(this.#config.dedupHorizonMs);
+    this.#sql = new CountedSql(ctx.storage.sql);
+    this.#storage = new ShardStorage(this.#sql);
+    this.#index = new DedupIndex(new DedupStorage(this.#sql), this.#config.dedupHorizonMs);
     // A new storage remembers nothing; older clicks than the horizon are refused from the start. So is
     // what another shard may have accepted before the number of shards changed.
     const { acceptSinceMs, dedupHorizonMs } = this.#config;
+    const nowMs = Date.now();
     this.#acceptFromMs = Math.max(
-      this.#storage.number("accept_from_ms") ?? Date.now() - dedupHorizonMs,
+      this.#storage.number("accept_from_ms") ?? nowMs - dedupHorizonMs,
       acceptSinceMs === 0 ? 0 : acceptSinceMs + SMALL_SKEW_MS_MAX,
     );
-    for (const { bucket, fingerprints } of this.#storage.fingerprints()) {
-      for (let i = 0; i < fingerprints.length; i += 2) {
-        this.#index.add(bucket, fingerprints[i]!, fingerprints[i + 1]!);
-      }
+    for (const lanes of this.#storage.unsealedFingerprints()) {
+      for (let i = 0; i < lanes.length; i += 2) this.#index.add(lanes[i]!, lanes[i + 1]!, nowMs);
     }
     const shard = this.#storage.ownShard();
     if (shard !== null) this.#start(shard);
@@ -146,6 +156,8 @@ export class ClickShard extends DurableObject<Env> {
         nowMs: () => Date.now(),
         durable: () => this.ctx.storage.sync(),
         reached: (point) => this.#reached(point),
+        report: () => this.#report(),
+        published: (tookMs) => this.#figures.published(tookMs),
         trimmed: (byteCount) => {
           this.#journalBytes[chain] -= byteCount;
         },
@@ -184,7 +196,7 @@ export class ClickShard extends DurableObject<Env> {
       const bucket = this.#index.bucketToDrop(Date.now(), idCount);
       if (bucket === null) return;
       this.#acceptFromMs = Math.max(this.#acceptFromMs, limitAfterDropping(bucket));
-      this.#storage.dropBucket(bucket, this.#acceptFromMs);
+      this.#storage.setNumber("accept_from_ms", this.#acceptFromMs);
       this.#index.drop(bucket);
     }
   }
@@ -193,7 +205,8 @@ export class ClickShard extends DurableObject<Env> {
     const fates = new Uint8Array(batch.rowEnds.length);
     const c = reader(batch.rows);
     const spans = { start: 0, partialKeyStart: 0, partialKeyEnd: 0 };
-    const bucket = bucketOf(Date.now());
+    const nowMs = Date.now();
+    const counts = [0, 0, 0, 0];
     for (let i = 0; i < fates.length; i++) {
       walkRawClick(c, spans);
       if (c.at !== batch.rowEnds[i])
@@ -206,25 +219,31 @@ export class ClickShard extends DurableObject<Env> {
       const low = lanes[0]!;
       const high = lanes[1]!;
       const eventTimeMs = eventTimeAt(c, spans.start);
-      if (this.#index.has(low, high)) fates[i] = FATE.duplicate;
-      else if (eventTimeMs < this.#acceptFromMs) fates[i] = FATE.tooOld;
-      else if (this.#isFull()) fates[i] = FATE.unavailable;
-      else {
-        fates[i] = FATE.accepted;
+      const fate = this.#fateOf(low, high, eventTimeMs);
+      fates[i] = fate;
+      counts[fate]!++;
+      if (fate === FATE.accepted) {
         const row = batch.rows.subarray(spans.start, c.at);
-        this.#index.add(bucket, low, high);
+        this.#index.add(low, high, nowMs);
         this.#journalBytes.clicks += row.length;
         this.#group.add("clicks", { row, low, high });
       }
     }
+    this.#figures.accepted(counts[FATE.accepted]!, batch);
+    this.#figures.duplicate(counts[FATE.duplicate]!);
+    this.#figures.unavailable(counts[FATE.unavailable]!);
     return fates;
+  }
+
+  #fateOf(low: number, high: number, eventTimeMs: number): number {
+    if (this.#index.has(low, high)) return FATE.duplicate;
+    if (eventTimeMs < this.#acceptFromMs) return FATE.tooOld;
+    return this.#isFull() ? FATE.unavailable : FATE.accepted;
   }
 
   /** Out of journal, or out of memory for ids that were received too lately to be forgotten. */
   #isFull(): boolean {
-    return (
-      this.#journalBytes.clicks >= this.#config.journalBytesMax || this.#index.size >= DEDUP_IDS_MAX
-    );
+    return this.#journalBytes.clicks >= this.#config.journalBytesMax || this.#index.isFull;
   }
 
   /**
@@ -237,6 +256,7 @@ export class ClickShard extends DurableObject<Env> {
     const rows = rejectedRowsOf(batch);
     if (!hasRoom && rows.some(({ kind }) => kind.code === APPLICABLE_CODE)) return false;
     for (const { row, kind } of rows) {
+      this.#figures.rejected(kind.code, 1);
       const isApplicable = kind.code === APPLICABLE_CODE;
       const allowance = isApplicable ? this.#tooOldAllowance : this.#allowance;
       if (hasRoom && allowance.take(`${kind.account} ${kind.keyId}`, nowMs)) {
@@ -244,7 +264,10 @@ export class ClickShard extends DurableObject<Env> {
         this.#group.add("rejected", { row, low: 0, high: 0 });
       } else this.#countRejected(kind, 1);
     }
-    for (const { count, ...kind } of batch.counted) this.#countRejected(kind, count);
+    for (const { count, ...kind } of batch.counted) {
+      this.#figures.rejected(kind.code, count);
+      this.#countRejected(kind, count);
+    }
     return true;
   }
 
@@ -255,36 +278,56 @@ export class ClickShard extends DurableObject<Env> {
     else this.#forgottenCount += count;
   }
 
+  /** A group waits for other requests: a commit is a written row. */
+  async #linger(): Promise<void> {
+    await this.#reached("before_journal_commit");
+    await new Promise((resolve) => setTimeout(resolve, this.#config.commitLingerMs));
+  }
+
   /**
    * Writes a group to the journal. A failed commit aborts the object: its ids are in memory and not
    * in storage, and must not answer `duplicate`.
    */
   async #commit(group: Group): Promise<void> {
     try {
-      await this.#reached("before_journal_commit");
-      const nowMs = Date.now();
-      const bucket = bucketOf(nowMs);
-      for (const counted of group.counted.values()) {
-        group.pieces.rejected.push(this.#countedPiece(counted, nowMs));
-      }
-      for (const chain of CHAINS) {
-        for (const part of journalRowsOf(group.pieces[chain], JOURNAL_ROW_BYTES_MAX)) {
-          this.#storage.appendJournal(chain, this.#nextNumber[chain]++, {
-            bucket,
-            rowCount: part.fingerprints.length / 2,
-            rows: part.rows,
-            fingerprints: chain === "clicks" ? new Uint8Array(part.fingerprints.buffer) : null,
-          });
-        }
-      }
-      this.#setAlarmBehind(Date.now() + ALARM_DELAY_MS);
+      // In this very turn: the open segment holds the ids of this group, and of none that is not written yet.
+      this.#write(group);
       await this.ctx.storage.sync();
       await this.#reached("after_journal_commit");
     } catch (error) {
       this.ctx.abort(`a commit failed: ${String(error)}`);
       throw error;
     }
+    this.#figures.committed(Date.now() - group.sinceMs);
     for (const chain of CHAINS) this.#committed(chain, group.pieces[chain]);
+  }
+
+  /** One transaction: journal rows, the alarm behind them, and the open segment when it has to be sealed. */
+  #write(group: Group): void {
+    const nowMs = Date.now();
+    for (const counted of group.counted.values()) {
+      group.pieces.rejected.push(this.#countedPiece(counted, nowMs));
+    }
+    for (const chain of CHAINS) {
+      for (const { rows, fingerprints } of journalRowsOf(
+        group.pieces[chain],
+        JOURNAL_ROW_BYTES_MAX,
+      )) {
+        const rowCount = fingerprints.length / 2;
+        this.#storage.appendJournal(chain, this.#nextNumber[chain]++, {
+          rowCount,
+          rows,
+          fingerprints: chain === "clicks" ? fingerprints : NO_FINGERPRINTS,
+        });
+      }
+    }
+    const newest = this.#nextNumber.clicks - 1;
+    const unsealedRows = newest - this.#storage.sealedThrough;
+    if (this.#index.sealDue(nowMs) || unsealedRows >= DEDUP_SEGMENT_ROWS_MAX) {
+      this.#index.seal(nowMs);
+      this.#storage.setSealed(newest);
+    }
+    this.#setAlarmBehind(nowMs + ALARM_DELAY_MS);
   }
 
   /** One row for all rejections of a kind in this commit. */
@@ -313,6 +356,8 @@ export class ClickShard extends DurableObject<Env> {
   #setAlarmBehind(atMs: number): void {
     if (this.#alarmAtMs !== null && this.#alarmAtMs <= atMs) return;
     this.#alarmAtMs = atMs;
+    // Billed like a row.
+    this.#sql.countRow();
     void this.ctx.storage.setAlarm(atMs);
   }
 
@@ -351,6 +396,7 @@ export class ClickShard extends DurableObject<Env> {
     } catch (error) {
       const pauseMs = Math.min(FLUSH_RETRY_MS_MIN * 2 ** loop.failures, FLUSH_RETRY_MS_MAX);
       loop.failures++;
+      this.#figures.flushFailed();
       console.error(
         JSON.stringify({
           level: error instanceof PublishFailure ? "warn" : "error",
@@ -369,6 +415,19 @@ export class ClickShard extends DurableObject<Env> {
     }
     if (loop.failures === 0 && flusher.pending()) this.#flushSoon(chain);
     this.#closeWhenIdle();
+  }
+
+  /** For the flush that is being written down. */
+  #report(): string {
+    return this.#figures.take(Date.now(), {
+      journalBytes: this.#journalBytes.clicks,
+      rejectedJournalBytes: this.#journalBytes.rejected,
+      dedupIds: this.#index.size,
+      dedupSegments: this.#index.segmentCount,
+      dedupBytes: this.#index.byteCount,
+      acceptFromMs: this.#acceptFromMs,
+      rowsWritten: this.#sql.takeRowsWritten(),
+    });
   }
 
   #keepConnection(): void {
@@ -400,6 +459,9 @@ function rejectedRowsOf(batch: ShardBatch): { row: Uint8Array; kind: RejectionKi
     return { row, kind: rejectionKindOf(reader(row)) };
   });
 }
+
+/** Nobody looks up the ids of rejected clicks. */
+const NO_FINGERPRINTS = new Uint32Array(0);
 
 interface FlushLoop {
   timer: ReturnType<typeof setTimeout> | null;

@@ -1,9 +1,15 @@
 /**
  * A shard's durable facts in SQLite: who it is, its journal, its flush records. Synchronous calls
  * without an await between them are one transaction; the caller decides where one ends.
+ *
+ * Written rows are what costs most. So a commit is one row, a flush is one row, and rows that are not needed any more
+ * are not deleted (a delete is billed like a write): the next one is written over the oldest of them. Which are
+ * needed follows from two numbers, what is proven downstream and what is sealed.
  */
 import { WIRE_VERSION } from "../../wire/block.ts";
 import { EPOCH_BYTES } from "../../wire/raw-click.ts";
+import { blobOf } from "./sql.ts";
+import type { CountedSql, SqlRow, SqlValue } from "./sql.ts";
 
 /** The two chains of a shard: rejected clicks have numbers and a quota of their own. */
 export type Chain = "clicks" | "rejected";
@@ -26,11 +32,10 @@ export interface JournalRow {
 }
 
 export interface JournalEntry {
-  readonly bucket: number;
   readonly rowCount: number;
   readonly rows: Uint8Array;
-  /** Pairs of 32-bit lanes, little-endian, one pair a row; null for rejected clicks. */
-  readonly fingerprints: Uint8Array | null;
+  /** Pairs of 32-bit lanes, low first, one pair a row; empty for rejected clicks. */
+  readonly fingerprints: Uint32Array;
 }
 
 /** One message of a flush, as far as it must not change when it is made again. */
@@ -58,48 +63,65 @@ export interface FlushRecord {
   readonly messages: readonly MessageRecord[];
   /** Newest flush number on every subject this chain has ever used, this flush included. */
   readonly newestBySubject: Readonly<Record<string, number>>;
-  readonly acknowledged: boolean;
+  /** The shard's figures as its first message carries them (wire/report.ts). */
+  readonly report: string;
 }
 
-const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS journal_clicks (
-    number INTEGER PRIMARY KEY, bucket INTEGER NOT NULL, row_count INTEGER NOT NULL,
-    row_bytes INTEGER NOT NULL, rows BLOB, fingerprints BLOB);
-  CREATE TABLE IF NOT EXISTS journal_rejected (
-    number INTEGER PRIMARY KEY, bucket INTEGER NOT NULL, row_count INTEGER NOT NULL,
-    row_bytes INTEGER NOT NULL, rows BLOB, fingerprints BLOB);
-  CREATE TABLE IF NOT EXISTS flushes (
-    chain TEXT NOT NULL, flush INTEGER NOT NULL, from_number INTEGER NOT NULL, to_number INTEGER NOT NULL,
-    acknowledged INTEGER NOT NULL, sealed_at INTEGER NOT NULL, record TEXT NOT NULL,
-    PRIMARY KEY (chain, flush)) WITHOUT ROWID;
-`;
+/** What is proven downstream: flushes, and the journal rows they took. */
+export interface Proven {
+  readonly flush: number;
+  readonly through: number;
+}
+
+const SCHEMA = [
+  "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
+  // What is summed and what a restart reads stands before the rows, which may fill pages of their own.
+  ...["journal_clicks", "journal_rejected"].map(
+    (table) => `CREATE TABLE IF NOT EXISTS ${table} (
+      number INTEGER PRIMARY KEY, row_count INTEGER NOT NULL, row_bytes INTEGER NOT NULL,
+      fingerprints BLOB NOT NULL, rows BLOB NOT NULL)`,
+  ),
+  ...["flushes_clicks", "flushes_rejected"].map(
+    (table) => `CREATE TABLE IF NOT EXISTS ${table} (
+      flush INTEGER PRIMARY KEY, to_number INTEGER NOT NULL, sealed_at INTEGER NOT NULL, record TEXT NOT NULL)`,
+  ),
+];
+
+/** Of these tables; storage of another layout is refused. */
+const LAYOUT_VERSION = 2;
 
 export class ShardStorage {
-  readonly #sql: SqlStorage;
+  readonly #sql: CountedSql;
+  readonly #proven: Record<Chain, Proven>;
+  /** Numbers that the tables hold are without holes: from these to the newest. 0: none. */
+  readonly #oldestJournal: Record<Chain, number>;
+  readonly #oldestFlush: Record<Chain, number>;
+  #sealedThrough: number;
 
-  constructor(sql: SqlStorage) {
+  constructor(sql: CountedSql) {
     this.#sql = sql;
-    sql.exec(SCHEMA);
+    for (const table of SCHEMA) sql.write(table);
+    this.#checkVersions();
+    this.#sealedThrough = this.number("sealed_through") ?? 0;
+    this.#proven = ofEach((chain) => ({
+      flush: this.number(`proven_flush_${chain}`) ?? 0,
+      through: this.number(`proven_through_${chain}`) ?? 0,
+    }));
+    this.#oldestJournal = ofEach((chain) => this.#end("min(number)", `journal_${chain}`));
+    this.#oldestFlush = ofEach((chain) => this.#end("min(flush)", `flushes_${chain}`));
   }
 
   /** The stored identity, made on the first call. */
   identity(shard: number): Identity {
     const stored = this.number("shard");
     if (stored === null) {
+      this.#set("layout_version", LAYOUT_VERSION);
       this.#set("wire_version", WIRE_VERSION);
       this.#set("shard", shard);
       this.#set("epoch", randomEpoch());
       this.#set("fingerprint_key", crypto.getRandomValues(new Uint8Array(16)).buffer);
     } else if (stored !== shard) {
       throw new Error(`this storage belongs to shard ${stored}, not ${shard}`);
-    }
-    // Journal rows are rows of the wire: another version's must not go out under this one's number.
-    const version = this.number("wire_version");
-    if (version !== WIRE_VERSION) {
-      throw new Error(
-        `shard ${shard} holds rows of wire version ${version ?? 1}, this edge writes ${WIRE_VERSION}; no release wrote them: clear the state (npm run reset)`,
-      );
     }
     return {
       shard,
@@ -121,53 +143,89 @@ export class ShardStorage {
     this.#set(name, value);
   }
 
-  #get(name: string): SqlStorageValue {
-    const found = [
-      ...this.#sql.exec<{ value: SqlStorageValue }>("SELECT value FROM meta WHERE name = ?", name),
-    ];
-    return found[0]?.value ?? null;
+  /** Journal rows are rows of the wire: another version's must not go out under this one's number. */
+  #checkVersions(): void {
+    const shard = this.ownShard();
+    if (shard === null) return;
+    const wire = this.number("wire_version");
+    const layout = this.number("layout_version");
+    if (wire === WIRE_VERSION && layout === LAYOUT_VERSION) return;
+    throw new Error(
+      `shard ${shard} holds storage of layout ${layout ?? 1} with rows of wire version ${wire ?? 1}, this edge has ${LAYOUT_VERSION} and ${WIRE_VERSION}; no release wrote them: clear the state (npm run reset)`,
+    );
   }
 
-  #set(name: string, value: SqlStorageValue): void {
-    this.#sql.exec(
+  #get(name: string): SqlValue {
+    return (
+      this.#sql.first<{ value: SqlValue }>("SELECT value FROM meta WHERE name = ?", name)?.value ??
+      null
+    );
+  }
+
+  #set(name: string, value: SqlValue): void {
+    this.#sql.write(
       "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
       name,
       value,
     );
   }
 
-  appendJournal(chain: Chain, number: number, entry: JournalEntry): void {
-    this.#sql.exec(
-      `INSERT INTO journal_${chain} VALUES (?, ?, ?, ?, ?, ?)`,
-      number,
-      entry.bucket,
-      entry.rowCount,
-      entry.rows.byteLength,
-      exact(entry.rows),
-      entry.fingerprints === null ? null : exact(entry.fingerprints),
-    );
+  /** A least or greatest number of a table; 0 when it is empty. */
+  #end(what: string, table: string): number {
+    return this.#sql.first<{ end: number | null }>(`SELECT ${what} AS end FROM ${table}`)?.end ?? 0;
   }
 
-  /** Number of the newest journal row ever written; rows may be trimmed, numbers are not used again. */
+  /** @param number the newest row's, plus 1 */
+  appendJournal(chain: Chain, number: number, entry: JournalEntry): void {
+    const values = [
+      number,
+      entry.rowCount,
+      entry.rows.byteLength,
+      blobOf(entry.fingerprints),
+      blobOf(entry.rows),
+    ];
+    const oldest = this.#oldestJournal[chain];
+    if (oldest > 0 && oldest <= this.#freeThrough(chain)) {
+      this.#sql.write(
+        `UPDATE journal_${chain} SET number = ?, row_count = ?, row_bytes = ?, fingerprints = ?, rows = ? WHERE number = ?`,
+        ...values,
+        oldest,
+      );
+      this.#oldestJournal[chain] = oldest + 1;
+    } else {
+      this.#sql.write(`INSERT INTO journal_${chain} VALUES (?, ?, ?, ?, ?)`, ...values);
+      if (oldest === 0) this.#oldestJournal[chain] = number;
+    }
+  }
+
+  /** Rows that nobody needs: proven downstream, and their ids in a sealed segment. */
+  #freeThrough(chain: Chain): number {
+    const { through } = this.#proven[chain];
+    return chain === "clicks" ? Math.min(through, this.#sealedThrough) : through;
+  }
+
+  /** Number of the newest journal row; numbers are not used again. */
   newestJournalNumber(chain: Chain): number {
-    const { number } = this.#sql
-      .exec<{ number: number | null }>(`SELECT max(number) AS number FROM journal_${chain}`)
-      .one();
-    const flushed = this.newestFlush(chain)?.to ?? 0;
-    return Math.max(number ?? 0, flushed);
+    return this.#end("max(number)", `journal_${chain}`);
   }
 
   journalRows(chain: Chain, from: number, to: number): JournalRow[] {
-    const found = this.#sql.exec<{ number: number; rows: ArrayBuffer | null; row_count: number }>(
+    const { through } = this.#proven[chain];
+    if (from <= through) throw new Error(`journal row ${from} of ${chain} is proven and asked for`);
+    const found = this.#sql.rows<{ number: number; rows: ArrayBuffer; row_count: number }>(
       `SELECT number, rows, row_count FROM journal_${chain} WHERE number BETWEEN ? AND ? ORDER BY number`,
       from,
       to,
     );
-    return [...found].map((row) => {
-      if (row.rows === null)
-        throw new Error(`journal row ${row.number} of ${chain} is trimmed and asked for`);
-      return { number: row.number, rows: new Uint8Array(row.rows), rowCount: row.row_count };
-    });
+    const rows = Array.from(found, (row) => ({
+      number: row.number,
+      rows: new Uint8Array(row.rows),
+      rowCount: row.row_count,
+    }));
+    if (rows.length !== to - from + 1) {
+      throw new Error(`journal rows ${from} to ${to} of ${chain} are ${rows.length}`);
+    }
+    return rows;
   }
 
   /** Sizes of journal rows after `after`, in order: what a flush is planned from. */
@@ -176,157 +234,124 @@ export class ShardStorage {
     after: number,
     countMax: number,
   ): { number: number; byteCount: number }[] {
-    const found = this.#sql.exec<{ number: number; row_bytes: number }>(
+    const found = this.#sql.rows<{ number: number; row_bytes: number }>(
       `SELECT number, row_bytes FROM journal_${chain} WHERE number > ? ORDER BY number LIMIT ?`,
       after,
       countMax,
     );
-    return [...found].map((row) => ({ number: row.number, byteCount: row.row_bytes }));
+    return Array.from(found, (row) => ({ number: row.number, byteCount: row.row_bytes }));
   }
 
   /** Bytes of rows that are not proven downstream yet. */
   journalBytes(chain: Chain): number {
-    return this.#sql
-      .exec<{ bytes: number }>(
-        `SELECT coalesce(sum(row_bytes), 0) AS bytes FROM journal_${chain} WHERE rows IS NOT NULL`,
-      )
-      .one().bytes;
+    return this.#bytes(chain, this.#proven[chain].through, Number.MAX_SAFE_INTEGER);
   }
 
-  /**
-   * Frees the rows after `after` and up to `through`; the ids stay as long as their bucket does.
-   *
-   * @returns the bytes that were freed
-   */
-  #trimJournal(chain: Chain, after: number, through: number): number {
-    const { bytes } = this.#sql
-      .exec<{ bytes: number }>(
-        `SELECT coalesce(sum(row_bytes), 0) AS bytes FROM journal_${chain} WHERE number > ? AND number <= ? AND rows IS NOT NULL`,
-        after,
-        through,
-      )
-      .one();
-    this.#sql.exec(
-      `UPDATE journal_${chain} SET rows = NULL WHERE number > ? AND number <= ? AND fingerprints IS NOT NULL`,
+  #bytes(chain: Chain, after: number, through: number): number {
+    const sum = this.#sql.first<{ bytes: number }>(
+      `SELECT coalesce(sum(row_bytes), 0) AS bytes FROM journal_${chain} WHERE number > ? AND number <= ?`,
       after,
       through,
     );
-    this.#sql.exec(
-      `DELETE FROM journal_${chain} WHERE number > ? AND number <= ? AND fingerprints IS NULL`,
-      after,
-      through,
-    );
-    return bytes;
+    return sum?.bytes ?? 0;
   }
 
-  /** Bucket by bucket, the ids that are remembered. */
-  *fingerprints(): Generator<{ bucket: number; fingerprints: Uint32Array }> {
-    const found = this.#sql.exec<{ bucket: number; fingerprints: ArrayBuffer }>(
-      "SELECT bucket, fingerprints FROM journal_clicks WHERE fingerprints IS NOT NULL ORDER BY number",
+  /** Row by row, the ids that are in no sealed segment. */
+  *unsealedFingerprints(): Generator<Uint32Array> {
+    const found = this.#sql.rows<{ fingerprints: ArrayBuffer }>(
+      "SELECT fingerprints FROM journal_clicks WHERE number > ? ORDER BY number",
+      this.#sealedThrough,
     );
-    for (const row of found)
-      yield { bucket: row.bucket, fingerprints: new Uint32Array(row.fingerprints) };
+    for (const row of found) yield new Uint32Array(row.fingerprints);
   }
 
-  /** Drops the ids of `bucket` and older ones, and raises the limit, in one transaction. */
-  dropBucket(bucket: number, acceptFromMs: number): void {
-    this.setNumber("accept_from_ms", acceptFromMs);
-    this.#sql.exec("DELETE FROM journal_clicks WHERE bucket <= ? AND rows IS NULL", bucket);
-    this.#sql.exec(
-      "UPDATE journal_clicks SET fingerprints = NULL WHERE bucket <= ? AND fingerprints IS NOT NULL",
-      bucket,
-    );
+  /** Ids of journal rows through `number` are in sealed segments: in the transaction that seals them. */
+  setSealed(number: number): void {
+    this.#sealedThrough = number;
+    this.#set("sealed_through", number);
+  }
+
+  get sealedThrough(): number {
+    return this.#sealedThrough;
   }
 
   addFlush(record: FlushRecord): void {
-    this.#sql.exec(
-      "INSERT INTO flushes VALUES (?, ?, ?, ?, ?, ?, ?)",
-      record.chain,
-      record.flush,
-      record.from,
-      record.to,
-      Number(record.acknowledged),
-      record.sealedAtMs,
-      JSON.stringify(record),
-    );
+    const { chain, flush } = record;
+    const values = [flush, record.to, record.sealedAtMs, JSON.stringify(record)];
+    const oldest = this.#oldestFlush[chain];
+    if (oldest > 0 && oldest <= this.#proven[chain].flush) {
+      this.#sql.write(
+        `UPDATE flushes_${chain} SET flush = ?, to_number = ?, sealed_at = ?, record = ? WHERE flush = ?`,
+        ...values,
+        oldest,
+      );
+      this.#oldestFlush[chain] = oldest + 1;
+    } else {
+      this.#sql.write(`INSERT INTO flushes_${chain} VALUES (?, ?, ?, ?)`, ...values);
+      if (oldest === 0) this.#oldestFlush[chain] = flush;
+    }
   }
 
-  /** The oldest flush whose messages are not all acknowledged, or null. */
-  oldestUnacknowledged(chain: Chain): FlushRecord | null {
+  /** The first flush after `flush`, or null. */
+  flushAfter(chain: Chain, flush: number): FlushRecord | null {
     return this.#flush(
-      "SELECT record, acknowledged FROM flushes WHERE chain = ? AND acknowledged = 0 ORDER BY flush LIMIT 1",
-      chain,
+      `SELECT record FROM flushes_${chain} WHERE flush > ? ORDER BY flush LIMIT 1`,
+      flush,
     );
   }
 
   newestFlush(chain: Chain): FlushRecord | null {
-    return this.#flush(
-      "SELECT record, acknowledged FROM flushes WHERE chain = ? ORDER BY flush DESC LIMIT 1",
-      chain,
-    );
+    return this.#flush(`SELECT record FROM flushes_${chain} ORDER BY flush DESC LIMIT 1`);
   }
 
-  /** Acknowledged flushes whose journal rows are still kept, oldest first. */
+  /** Flushes that are not proven downstream yet, oldest first. */
   unprovenFlushes(chain: Chain): { flush: number; to: number; sealedAtMs: number }[] {
-    const proven = this.number(`proven_${chain}`) ?? 0;
-    const found = this.#sql.exec<{ flush: number; to_number: number; sealed_at: number }>(
-      "SELECT flush, to_number, sealed_at FROM flushes WHERE chain = ? AND acknowledged = 1 AND flush > ? ORDER BY flush",
-      chain,
-      proven,
+    const found = this.#sql.rows<{ flush: number; to_number: number; sealed_at: number }>(
+      `SELECT flush, to_number, sealed_at FROM flushes_${chain} WHERE flush > ? ORDER BY flush`,
+      this.#proven[chain].flush,
     );
-    return [...found].map((row) => ({
+    return Array.from(found, (row) => ({
       flush: row.flush,
       to: row.to_number,
       sealedAtMs: row.sealed_at,
     }));
   }
 
-  setAcknowledged(chain: Chain, flush: number): void {
-    this.#sql.exec(
-      "UPDATE flushes SET acknowledged = 1 WHERE chain = ? AND flush = ?",
-      chain,
-      flush,
-    );
+  provenFlush(chain: Chain): number {
+    return this.#proven[chain].flush;
   }
 
   /**
-   * Flushes through `flush` are safe downstream: their rows leave the journal. The newest record stays,
-   * for its numbers.
+   * Flushes through `flush` are safe downstream, and with them journal rows through `through`.
    *
-   * @param through the last of their journal rows
    * @returns the bytes that left the journal
    */
-  setProven(chain: Chain, flush: number, through: number): number {
-    const freed = this.#trimJournal(chain, this.number(`trimmed_${chain}`) ?? 0, through);
-    this.#set(`trimmed_${chain}`, through);
-    this.#set(`proven_${chain}`, flush);
-    this.#sql.exec(
-      "DELETE FROM flushes WHERE chain = ?1 AND flush <= ?2 AND flush < (SELECT max(flush) FROM flushes WHERE chain = ?1)",
-      chain,
-      flush,
-    );
+  setProven(chain: Chain, { flush, through }: Proven): number {
+    const freed = this.#bytes(chain, this.#proven[chain].through, through);
+    this.#proven[chain] = { flush, through };
+    this.#set(`proven_flush_${chain}`, flush);
+    this.#set(`proven_through_${chain}`, through);
     return freed;
   }
 
-  /** Flushes from `flush` on are to be published again. */
-  setUnacknowledgedFrom(chain: Chain, flush: number): void {
-    this.#sql.exec(
-      "UPDATE flushes SET acknowledged = 0 WHERE chain = ? AND flush >= ?",
-      chain,
-      flush,
-    );
+  /** The first flush that is to be published again, though it was acknowledged; null for none. */
+  publishAgainFrom(chain: Chain): number | null {
+    const from = this.number(`publish_again_${chain}`) ?? 0;
+    return from === 0 ? null : from;
   }
 
-  #flush(query: string, chain: Chain): FlushRecord | null {
-    const found = [...this.#sql.exec<{ record: string; acknowledged: number }>(query, chain)][0];
-    if (found === undefined) return null;
-    return { ...(JSON.parse(found.record) as FlushRecord), acknowledged: found.acknowledged === 1 };
+  setPublishAgainFrom(chain: Chain, flush: number | null): void {
+    this.#set(`publish_again_${chain}`, flush ?? 0);
+  }
+
+  #flush(query: string, ...bindings: SqlValue[]): FlushRecord | null {
+    const found = this.#sql.first<SqlRow & { record: string }>(query, ...bindings);
+    return found === null ? null : (JSON.parse(found.record) as FlushRecord);
   }
 }
 
-/** SQLite binds ArrayBuffers, whole: just these bytes. */
-function exact(bytes: Uint8Array): ArrayBuffer {
-  return bytes.slice().buffer;
+function ofEach<Value>(of: (chain: Chain) => Value): Record<Chain, Value> {
+  return { clicks: of("clicks"), rejected: of("rejected") };
 }
 
 function randomEpoch(): string {

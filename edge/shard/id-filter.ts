@@ -1,0 +1,55 @@
+/**
+ * A Bloom filter over a sealed segment's fingerprints: says of nearly all ids that are not there that they
+ * are not, and never so of one that is there.
+ *
+ * 14 bits an id and 10 probes: 1.2 of 1,000 ids that are not there are looked up in storage for nothing (Bloom 1970;
+ * the probes are low + i × high, as Kirsch and Mitzenmacher 2006 show to be as good as ten hashes). A day has
+ * 24 to 100 segments, so about one click in 20 costs a read of some 20 µs: less than a microsecond a click.
+ */
+
+export const FILTER_BITS_PER_ID = 14;
+const PROBES = 10;
+const LANE_RANGE = 2 ** 32;
+
+export class IdFilter {
+  readonly words: Uint32Array;
+  readonly #scale: number;
+
+  /** @param words as they were stored */
+  constructor(words: Uint32Array) {
+    this.words = words;
+    this.#scale = (words.length * 32) / LANE_RANGE;
+  }
+
+  /** @param fingerprints pairs of lanes, low first; at least one */
+  static over(fingerprints: Uint32Array): IdFilter {
+    const idCount = fingerprints.length / 2;
+    const filter = new IdFilter(new Uint32Array(Math.ceil((idCount * FILTER_BITS_PER_ID) / 32)));
+    for (let i = 0; i < fingerprints.length; i += 2) {
+      filter.#add(fingerprints[i]!, fingerprints[i + 1]!);
+    }
+    return filter;
+  }
+
+  mayHave(low: number, high: number): boolean {
+    const { words } = this;
+    const scale = this.#scale;
+    let hash = low;
+    for (let probe = 0; probe < PROBES; probe++) {
+      // The product is exact: 32 bits of hash, and a number of bits that is a multiple of 32 and below 2^21 words.
+      const bit = ((hash >>> 0) * scale) | 0;
+      if ((words[bit >>> 5]! & (1 << (bit & 31))) === 0) return false;
+      hash = (hash + high) | 0;
+    }
+    return true;
+  }
+
+  #add(low: number, high: number): void {
+    let hash = low;
+    for (let probe = 0; probe < PROBES; probe++) {
+      const bit = ((hash >>> 0) * this.#scale) | 0;
+      this.words[bit >>> 5]! |= 1 << (bit & 31);
+      hash = (hash + high) | 0;
+    }
+  }
+}
