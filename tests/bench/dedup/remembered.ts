@@ -1,0 +1,99 @@
+/**
+ * A shard's memory of a day: ids as an SDK makes them go through fingerprints, index and journal as they do in
+ * the shard, over any SQLite. The bench runs it over `node:sqlite`, and inside workerd.
+ */
+import { DEDUP_BUCKET_MS } from "../../../edge/limits.ts";
+import { DedupIndex } from "../../../edge/shard/dedup-index.ts";
+import { DedupStorage } from "../../../edge/shard/dedup-storage.ts";
+import { Fingerprints } from "../../../edge/shard/flush-blocks.ts";
+import { CountedSql } from "../../../edge/shard/sql.ts";
+import type { Sql } from "../../../edge/shard/sql.ts";
+import { ShardStorage } from "../../../edge/shard/storage.ts";
+
+export const BUCKETS = 24;
+const HORIZON_MS = BUCKETS * DEDUP_BUCKET_MS;
+/** In 2026; any hour will do. */
+const FIRST_BUCKET_MS = 497_000 * DEDUP_BUCKET_MS;
+/** Of one journal row: batches of ten that share a commit. */
+const COMMIT_IDS = 20;
+/** A click's row in the journal; the bench does not look at it. */
+const ROW_BYTES = 250;
+
+export class Remembered {
+  readonly #storage: ShardStorage;
+  readonly #index: DedupIndex;
+  readonly #fingerprints: Fingerprints;
+  readonly #id = new Uint8Array(64);
+
+  /** Opens what the SQLite holds, as a shard's constructor does. */
+  constructor(sql: Sql) {
+    const counted = new CountedSql(sql);
+    this.#storage = new ShardStorage(counted);
+    this.#index = new DedupIndex(new DedupStorage(counted), HORIZON_MS);
+    for (const lanes of this.#storage.unsealedFingerprints()) {
+      for (let i = 0; i < lanes.length; i += 2) {
+        this.#index.add(lanes[i]!, lanes[i + 1]!, FIRST_BUCKET_MS);
+      }
+    }
+    this.#fingerprints = new Fingerprints(this.#storage.identity(0).fingerprintKey);
+  }
+
+  get size(): number {
+    return this.#index.size;
+  }
+
+  get segmentCount(): number {
+    return this.#index.segmentCount;
+  }
+
+  get byteCount(): number {
+    return this.#index.byteCount;
+  }
+
+  /** Whether the click of that number is known. */
+  has(number: number): boolean {
+    const lanes = this.#lanes(number);
+    return this.#index.has(lanes[0]!, lanes[1]!);
+  }
+
+  /**
+   * Receives clicks `from` to `to` in hour `bucket` (0 is the oldest): commits of COMMIT_IDS, each a journal row.
+   * When `seals`, the hour is over.
+   */
+  receive(bucket: number, from: number, to: number, seals: boolean): void {
+    const nowMs = FIRST_BUCKET_MS + bucket * DEDUP_BUCKET_MS;
+    for (let first = from; first < to; first += COMMIT_IDS) {
+      const count = Math.min(COMMIT_IDS, to - first);
+      const pairs = new Uint32Array(2 * count);
+      for (let i = 0; i < count; i++) {
+        const lanes = this.#lanes(first + i);
+        pairs.set(lanes.subarray(0, 2), 2 * i);
+        this.#index.add(lanes[0]!, lanes[1]!, nowMs);
+      }
+      const number = this.#storage.newestJournalNumber("clicks") + 1;
+      this.#storage.appendJournal("clicks", number, {
+        rowCount: count,
+        rows: new Uint8Array(count * ROW_BYTES),
+        fingerprints: pairs,
+      });
+    }
+    const newest = this.#storage.newestJournalNumber("clicks");
+    if (!seals) return;
+    this.#index.seal(nowMs);
+    this.#storage.setSealed(newest);
+    // Flushed and proven long ago: the next hour writes over its rows.
+    this.#storage.setProven("clicks", { flush: bucket + 1, through: newest });
+  }
+
+  #lanes(number: number): Uint32Array {
+    // `<install>.<n>`, a hundred clicks of each installation.
+    const text = `i${Math.floor(number / 100).toString(36)}.${number % 100}`;
+    for (let i = 0; i < text.length; i++) this.#id[i] = text.charCodeAt(i);
+    return this.#fingerprints.of(this.#id, 0, text.length);
+  }
+}
+
+/** The first click of an hour, when `ids` are spread over BUCKETS. */
+export function firstOf(bucket: number, ids: number): number {
+  return Math.floor((bucket * ids) / BUCKETS);
+}
