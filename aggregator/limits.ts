@@ -47,6 +47,9 @@ export const CONNECT_MS_MAX = 5_000;
 /** A page of set-aside messages that ends short of what was promised. */
 export const LIST_EXPIRES_MS = 2_000;
 
+/** Messages that `clickmill shards` asks for at once: of 512 KiB at most, as base64 and as bytes, 20 MB in all. */
+export const SHARD_READS_AT_ONCE = 16;
+
 /** Bytes asked for ahead of a reader: some full messages; five readers hold 40 MB. */
 export const READ_AHEAD_BYTES = 8 * 1024 * 1024;
 

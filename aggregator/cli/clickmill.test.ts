@@ -16,7 +16,7 @@ import { ensureStreams } from "../source/streams.ts";
 import { CLICKMILL, runClickmill } from "../../tests/helpers/run-clickmill.ts";
 import packageFile from "../../package.json" with { type: "json" };
 
-const SUBCOMMANDS = ["start", "demo", "replay", "migrate", "doctor"];
+const SUBCOMMANDS = ["start", "demo", "replay", "shards", "migrate", "doctor"];
 
 describe("help", () => {
   test("names every subcommand, and each has an example in its own", async () => {

@@ -9,6 +9,7 @@ import { doctorCommand } from "./doctor.ts";
 import { endOfError, endQuietlyUnread } from "./exit-code.ts";
 import { migrateCommand } from "./migrate.ts";
 import { replayCommand } from "./replay.ts";
+import { shardsCommand } from "./shards.ts";
 import { startCommand } from "./start.ts";
 
 /** In the order of --help. A new subcommand is a line here. */
@@ -16,6 +17,7 @@ const SUBCOMMANDS = [
   startCommand(),
   demoCommand(),
   replayCommand(),
+  shardsCommand(),
   deadlettersCommand(),
   migrateCommand(),
   doctorCommand(),
@@ -26,12 +28,14 @@ Settings come from the environment; each subcommand's --help lists its own.
 A setting with an empty value is one without a value.
 
 Exit code 0: done. 1: it did not work. 2: wrong usage or settings. 130: interrupted (143: start and demo by
-SIGTERM). With --json, what ends with an error says it on stdout too, as a last line {"error":"…"}.
+SIGTERM; 0 for what is meant to be interrupted: a start that is ready, and --watch). With --json, what ends
+with an error says it on stdout too, as a last line {"error":"…"}.
 
 Examples:
   clickmill start                          the local stack, until Ctrl-C
   clickmill demo --seconds 30              the whole system under traffic, and a verdict
   clickmill replay clicks.csv --ad app,channel --time click_time
+  clickmill shards --watch                 what every shard of the edge does
   clickmill deadletters list               what readers set aside
   clickmill migrate --dry-run
   clickmill doctor --json
@@ -70,8 +74,9 @@ try {
   process.exitCode = endOfError(error, isJsonAsked(process.argv));
 }
 // A client that gave up may leave a socket open (NATS's does, on a port that accepts and says nothing), and
-// the command is over when its work is. Not at once: a stop signal that is at work ends the process itself.
-setImmediate(() => process.exit());
+// the command is over when its work is. Not at once: a stop signal that is at work ends the process itself, and
+// what was printed is still on its way where the reader of a pipe is slower.
+setImmediate(() => process.stdout.write("", () => process.exit()));
 
 /** commander would end the process where it stands. */
 function endByError(command: Command): void {

@@ -5,7 +5,8 @@ import process from "node:process";
 import { createInterface } from "node:readline/promises";
 import { Command, InvalidArgumentError } from "commander";
 import type { StreamName } from "../../wire/subjects.ts";
-import { DeadLettersError, openDeadLetters } from "../source/dead-letters.ts";
+import { CommandNatsError } from "../source/command-nats.ts";
+import { openDeadLetters } from "../source/dead-letters.ts";
 import type { DeadLetters, Letter, LetterHead } from "../source/dead-letters.ts";
 import { cliConfig } from "./config.ts";
 import { isCut, sequenceOf, SET_ASIDE_FROM, streamNamed } from "./dead-letter.ts";
@@ -13,6 +14,7 @@ import { faultNow } from "./dead-letter-fault.ts";
 import { dropEach, headsOf, retryEach, sequencesThere } from "./dead-letter-outcomes.ts";
 import type { RetryOutcome } from "./dead-letter-outcomes.ts";
 import { headJson, letterFacts, letterTable, letterText } from "./dead-letter-text.ts";
+import { whole } from "./flag-values.ts";
 import {
   LIST_DEFAULT,
   LIST_MAX,
@@ -227,7 +229,7 @@ async function withDeadLetters(work: (letters: DeadLetters) => Promise<void>): P
       await letters.close();
     }
   } catch (error) {
-    throw error instanceof DeadLettersError ? new CommandFailure(error.message) : error;
+    throw error instanceof CommandNatsError ? new CommandFailure(error.message) : error;
   }
 }
 
@@ -251,13 +253,4 @@ function streamArgument(text: string): StreamName {
   const stream = streamNamed(text);
   if (stream === null) throw new InvalidArgumentError(`one of ${SET_ASIDE_FROM.join(", ")}.`);
   return stream;
-}
-function whole(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!/^\d+$/.test(text) || value < least || value > most) {
-      throw new InvalidArgumentError(`a whole number from ${least} to ${most}.`);
-    }
-    return value;
-  };
 }

@@ -33,3 +33,11 @@ export const SHOW_BYTES_DEFAULT = 256;
 export const SHOW_BYTES_MAX = 65_536;
 /** Columns where standard output is no terminal: what stands before a reason takes about 80, and most reasons are under 60. */
 export const WIDTH_DEFAULT = 140;
+
+/** A shard that has clicks flushes every second; one that has not for half a minute has none, or has no NATS. */
+export const REPORT_CURRENT_MS = 30_000;
+/** Names on one line of `shards`: all codes and reasons of ours, and some of a later version's. */
+export const NAMES_SHOWN_MAX = 12;
+/** `shards --watch`: shards flush every second, and a person reads a table no faster. */
+export const WATCH_SECONDS_DEFAULT = 2;
+export const WATCH_SECONDS_MAX = 3_600;

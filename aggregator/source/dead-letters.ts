@@ -1,12 +1,5 @@
 /** Reads, sends back and deletes what stands in SET_ASIDE. */
-import {
-  DeliverPolicy,
-  jetstream,
-  JetStreamApiCodes,
-  JetStreamApiError,
-  jetstreamManager,
-} from "@nats-io/jetstream";
-import { connect } from "@nats-io/transport-node";
+import { DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { MsgHdrs } from "@nats-io/transport-node";
 import {
   SET_ASIDE_HEADER,
@@ -15,10 +8,8 @@ import {
   streamOfSetAside,
 } from "../../wire/subjects.ts";
 import type { StreamName } from "../../wire/subjects.ts";
-import { CONNECT_MS_MAX, LIST_EXPIRES_MS, PUBLISH_MS_MAX } from "../limits.ts";
-import { shownUrl } from "../config-url.ts";
-import { isNatsFailure } from "./nats-failure.ts";
-import { natsOptions } from "./nats-options.ts";
+import { LIST_EXPIRES_MS, PUBLISH_MS_MAX } from "../limits.ts";
+import { answered, connectForCommand } from "./command-nats.ts";
 
 /** What the list shows of a set-aside message. */
 export interface LetterHead {
@@ -57,39 +48,14 @@ export interface DeadLetters {
   close(): Promise<void>;
 }
 
-/** Says in words what a person can do about it. */
-export class DeadLettersError extends Error {}
-
 /** Sent by the broker instead of the body. */
 const SIZE_HEADER = "Nats-Msg-Size";
 
+/** Every method throws CommandNatsError for what a person can do something about. */
 export async function openDeadLetters(natsUrl: string): Promise<DeadLetters> {
-  const nc = await connect({
-    ...natsOptions(natsUrl),
-    timeout: CONNECT_MS_MAX,
-    reconnect: false,
-  }).catch((error: unknown) => {
-    throw new DeadLettersError(
-      `no NATS answers at ${shownUrl(natsUrl)} (${messageOf(error)}); \`npm start\` runs one, NATS_URL names another`,
-      { cause: error },
-    );
-  });
+  const nc = await connectForCommand(natsUrl);
   const js = jetstream(nc, { timeout: PUBLISH_MS_MAX });
-  const asked = async <T>(work: () => Promise<T>): Promise<T> => {
-    try {
-      return await work();
-    } catch (error) {
-      throw isApiError(error, JetStreamApiCodes.StreamNotFound)
-        ? new DeadLettersError(
-            `there is no stream ${STREAM.setAside} yet; the aggregator makes it when it starts`,
-          )
-        : isNatsFailure(error)
-          ? new DeadLettersError(`NATS at ${shownUrl(natsUrl)}: ${messageOf(error)}`, {
-              cause: error,
-            })
-          : error;
-    }
-  };
+  const asked = <T>(work: () => Promise<T>): Promise<T> => answered(natsUrl, STREAM.setAside, work);
   // The check would be a request of its own; each of ours says the same when it fails.
   const manager = await jetstreamManager(nc, { timeout: PUBLISH_MS_MAX, checkAPI: false });
   return {
@@ -167,11 +133,4 @@ function headOf(
       : keptByteCount,
     keptByteCount,
   };
-}
-
-function isApiError(error: unknown, code: number): boolean {
-  return error instanceof JetStreamApiError && error.code === code;
-}
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
