@@ -14,13 +14,25 @@ export interface OutgoingMessage {
   readonly bytes: Uint8Array;
   /** The shard's figures (wire/report.ts), on a flush's first message. */
   readonly report: string | null;
+  /** Sequence of the newest message on the subject, without which this one is refused; 0: there is none; null: any. */
+  readonly behind: number | null;
+}
+
+/** What stands on a subject. */
+export interface NewestOnSubject {
+  readonly bytes: Uint8Array;
+  readonly sequence: number;
 }
 
 export interface Publisher {
-  /** Resolves when JetStream has acknowledged the message (a repeat inside its duplicate window too). */
-  publish(message: OutgoingMessage): Promise<void>;
+  /**
+   * Resolves when JetStream has acknowledged the message (a repeat inside its duplicate window too), with its sequence.
+   *
+   * @throws FenceLost when another message than `behind` is the subject's newest
+   */
+  publish(message: OutgoingMessage): Promise<number>;
   /** The newest message on a subject, or null when there is none. */
-  newest(stream: string, subject: string): Promise<Uint8Array | null>;
+  newest(stream: string, subject: string): Promise<NewestOnSubject | null>;
   /** Closes the connection; the next call opens another. */
   close(): void;
 }
@@ -33,24 +45,26 @@ export class NatsPublisher implements Publisher {
     this.#url = url;
   }
 
-  async publish({ subject, id, bytes, report }: OutgoingMessage): Promise<void> {
-    await this.#with(async (nc) => {
-      const reported = report === null ? {} : { headers: headers() };
-      reported.headers?.set(REPORT_HEADER, report ?? "");
-      await jetstream(nc, { timeout: PUBLISH_MS_MAX }).publish(subject, bytes, {
+  async publish({ subject, id, bytes, report, behind }: OutgoingMessage): Promise<number> {
+    return this.#with(async (nc) => {
+      const reported = headers();
+      if (report !== null) reported.set(REPORT_HEADER, report);
+      const { seq } = await jetstream(nc, { timeout: PUBLISH_MS_MAX }).publish(subject, bytes, {
         msgID: id,
         timeout: PUBLISH_MS_MAX,
         retries: 0,
-        ...reported,
+        headers: reported,
+        ...(behind === null ? {} : { expect: { lastSubjectSequence: behind } }),
       });
+      return seq;
     });
   }
 
-  async newest(stream: string, subject: string): Promise<Uint8Array | null> {
+  async newest(stream: string, subject: string): Promise<NewestOnSubject | null> {
     return this.#with(async (nc) => {
       const manager = await jetstreamManager(nc, { timeout: PUBLISH_MS_MAX, checkAPI: false });
       const message = await manager.streams.getMessage(stream, { last_by_subj: subject });
-      return message?.data ?? null;
+      return message === null ? null : { bytes: message.data, sequence: message.seq };
     });
   }
 
@@ -78,6 +92,9 @@ export class NatsPublisher implements Publisher {
       return await work(await within(connection, CONNECT_MS_MAX + 1_000));
     } catch (error) {
       if (!(error instanceof JetStreamApiError) && this.#connection === connection) this.close();
+      if (error instanceof JetStreamApiError && error.code === WRONG_LAST_SEQUENCE) {
+        throw new FenceLost(error);
+      }
       throw new PublishFailure(error);
     }
   }
@@ -96,10 +113,21 @@ async function within<T>(promise: Promise<T>, ms: number): Promise<T> {
   }
 }
 
+/** JetStream's code for an expected last sequence that is another one. */
+const WRONG_LAST_SEQUENCE = 10_071;
+
 /** NATS is away, slow, or refuses: the flush is made again later. */
 export class PublishFailure extends Error {
   constructor(cause: unknown) {
     super(String(cause), { cause });
     this.name = "PublishFailure";
+  }
+}
+
+/** The subject's newest message is not the one that we know: look before the flush is made again. */
+export class FenceLost extends PublishFailure {
+  constructor(cause: unknown) {
+    super(cause);
+    this.name = "FenceLost";
   }
 }

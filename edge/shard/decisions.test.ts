@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encodeBlock } from "../../wire/block.ts";
 import { FingerprintSet } from "./fingerprint-set.ts";
-import { decideProof, planFlush, readNewest } from "./flush-plan.ts";
+import { decideAttached, decideProof, planFlush, readNewest } from "./flush-plan.ts";
 import { GroupCommit, journalRowsOf } from "./group-commit.ts";
 import type { Group } from "./group-commit.ts";
 import { RejectedAllowance } from "./rejected-allowance.ts";
@@ -44,10 +44,11 @@ describe("a flush", () => {
     expect(planFlush([], 10)).toBeNull();
   });
 
+  const at = (epoch: string, flush: number) => ({ kind: "flush", epoch, flush }) as const;
   const unproven = [1, 2, 3].map((flush) => ({ flush, to: flush * 10, sealedAtMs: flush * 1_000 }));
 
   test("leaves the journal when it is old and the broker has it or a later one", () => {
-    const newest = { epoch: "e", flush: 2 };
+    const newest = at("e", 2);
     expect(decideProof(unproven, 2_500, 1_000, "e", newest)).toEqual({
       kind: "proven",
       flush: 1,
@@ -64,23 +65,23 @@ describe("a flush", () => {
   test("is not proven by what is not ours on the shard's subject", () => {
     const flush = { shard: 1, epoch: "abcdefgh", flush: 7, previous: 6, flushedOn: 1 };
     const raw = encodeBlock({ kind: "raw", ...flush, idsHash: 1n }, 0, new Uint8Array(0)).bytes;
-    expect(readNewest(raw, "raw")).toEqual({ epoch: "abcdefgh", flush: 7 });
-    expect(readNewest(raw, "rejected")).toBeNull();
-    expect(readNewest(raw.subarray(1), "raw")).toBeNull();
-    expect(readNewest(new Uint8Array(0), "raw")).toBeNull();
-    expect(readNewest(null, "raw")).toBeNull();
+    expect(readNewest(raw, "raw")).toEqual({ kind: "flush", epoch: "abcdefgh", flush: 7 });
+    expect(readNewest(raw, "rejected")).toEqual({ kind: "foreign" });
+    expect(readNewest(raw.subarray(1), "raw")).toEqual({ kind: "foreign" });
+    expect(readNewest(new Uint8Array(0), "raw")).toEqual({ kind: "foreign" });
+    expect(readNewest(null, "raw")).toEqual({ kind: "none" });
   });
 
   test("is published again from the first that the broker lost", () => {
-    expect(decideProof(unproven, 9_000, 1_000, "e", { epoch: "e", flush: 1 })).toEqual({
+    expect(decideProof(unproven, 9_000, 1_000, "e", at("e", 1))).toEqual({
       kind: "publish_again",
       fromFlush: 2,
     });
-    expect(decideProof(unproven, 9_000, 1_000, "e", null)).toEqual({
+    expect(decideProof(unproven, 9_000, 1_000, "e", { kind: "none" })).toEqual({
       kind: "publish_again",
       fromFlush: 1,
     });
-    expect(decideProof(unproven, 9_000, 1_000, "e", { epoch: "other", flush: 9 })).toEqual({
+    expect(decideProof(unproven, 9_000, 1_000, "e", at("other", 9))).toEqual({
       kind: "publish_again",
       fromFlush: 1,
     });
@@ -95,6 +96,36 @@ function groupCommit(
 }
 
 const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
+
+describe("what the subject has", () => {
+  const at = (epoch: string, flush: number) => ({ kind: "flush", epoch, flush }) as const;
+
+  test("is as believed, or further: the answer was lost", () => {
+    const fine = { publishedThrough: 7, fenced: true, lost: false };
+    expect(decideAttached(at("e", 7), "e", 7, 3)).toEqual(fine);
+    expect(decideAttached(at("e", 8), "e", 7, 3)).toEqual(fine);
+  });
+
+  test("ends before what was acknowledged: the tail is published again", () => {
+    const lost = { fenced: true, lost: true };
+    expect(decideAttached(at("e", 5), "e", 7, 3)).toEqual({ ...lost, publishedThrough: 5 });
+    // Proven flushes have left the journal: there is nothing to publish again before them.
+    expect(decideAttached(at("e", 1), "e", 7, 3)).toEqual({ ...lost, publishedThrough: 3 });
+    expect(decideAttached(at("other", 9), "e", 7, 3)).toEqual({ ...lost, publishedThrough: 3 });
+    expect(decideAttached({ kind: "none" }, "e", 7, 3)).toEqual({ ...lost, publishedThrough: 3 });
+  });
+
+  test("was trimmed, or is new: nothing is lost", () => {
+    const fine = { fenced: true, lost: false };
+    expect(decideAttached({ kind: "none" }, "e", 7, 7)).toEqual({ ...fine, publishedThrough: 7 });
+    expect(decideAttached({ kind: "none" }, "e", 0, 0)).toEqual({ ...fine, publishedThrough: 0 });
+  });
+
+  test("is not ours: it proves nothing, and there is no fence", () => {
+    const unknown = { publishedThrough: 7, fenced: false, lost: false };
+    expect(decideAttached({ kind: "foreign" }, "e", 7, 3)).toEqual(unknown);
+  });
+});
 
 describe("group commit", () => {
   const piece = (n: number) => ({ row: new Uint8Array([n]), low: n, high: 0 });

@@ -1,27 +1,14 @@
 /** The dedup index over the object's own SQLite, against a plain map of buckets. */
-import { env, runInDurableObject } from "cloudflare:test";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Env } from "../config.ts";
 import { DEDUP_BUCKET_MS, DEDUP_PAGE_IDS_MAX, DEDUP_SEGMENT_IDS } from "../limits.ts";
 import { bucketOf, DedupIndex, limitAfterDropping } from "./dedup-index.ts";
 import { DedupStorage } from "./dedup-storage.ts";
+import { withSql } from "./fixtures.ts";
 import { IdFilter } from "./id-filter.ts";
 import { pageHas, pagesOf } from "./sealed-pages.ts";
-import { CountedSql } from "./sql.ts";
 
 const hour = DEDUP_BUCKET_MS;
-let scratch = 0;
-
-/** Gives an empty SQLite to `body`. */
-async function withSql(body: (sql: CountedSql) => void): Promise<void> {
-  const { SHARD_OBJECTS } = env as unknown as Env;
-  const stub = SHARD_OBJECTS.get(SHARD_OBJECTS.idFromName(`scratch-${scratch++}`));
-  await runInDurableObject(stub, (_, state) => {
-    body(new CountedSql(state.storage.sql));
-  });
-}
-
 const agree = <Value>(index: Value, model: Value) => expect(index).toBe(model);
 
 /** Fingerprints that are spread like hashes, by number: odd multipliers give each number another. */

@@ -1,10 +1,11 @@
 /** A flush's messages: what they hold, and that they are the same bytes whenever they are made. */
 import { expect, test } from "vitest";
 import { decodeBlock, isFault, WIRE_VERSION } from "../../wire/block.ts";
-import { reader, utf8, writer, written, reserve } from "../../wire/cursor.ts";
+import { reader, utf8 } from "../../wire/cursor.ts";
 import { readPartial } from "../../wire/partial.ts";
-import { RAW_CLICK_BYTES_MAX, readRawClick, writeRawClick } from "../../wire/raw-click.ts";
+import { readRawClick } from "../../wire/raw-click.ts";
 import { partitionOf } from "../../wire/routing.ts";
+import { rawRows } from "./fixtures.ts";
 import { assertAsRecorded, makeFlush, recipeOf } from "./flush-blocks.ts";
 import type { FlushRecipe } from "./flush-blocks.ts";
 import type { FlushRecord, JournalRow } from "./storage.ts";
@@ -26,30 +27,11 @@ function journalRow(
   number: number,
   clicks: readonly (readonly [id: string, ad: string, ms: number])[],
 ): JournalRow {
-  const c = writer();
-  for (const [clickId, adId, ms] of clicks) {
-    reserve(c, RAW_CLICK_BYTES_MAX);
-    writeRawClick(c, {
-      shard: 3,
-      receivedAtMs: T,
-      eventTimeMs: T + ms,
-      timeSource: "client",
-      account: "default",
-      clickId,
-      adId,
-      country: "KR",
-      device: "mobile",
-      invalidReason: "",
-      keyId: "none",
-      userId: utf8("ü"),
-      ip: "::1",
-      userAgent: utf8("agent"),
-      claimedTimeMs: T + ms,
-      sentAtMs: null,
-      skewMs: null,
-    });
-  }
-  return { number, rowCount: clicks.length, rows: written(c).slice() };
+  const rows = rawRows(
+    3,
+    clicks.map(([clickId, adId, ms]) => ({ clickId, adId, eventTimeMs: T + ms })),
+  );
+  return { number, rowCount: clicks.length, rows };
 }
 
 const ads = Array.from({ length: 20 }, (_, i) => `ad-${i}`);

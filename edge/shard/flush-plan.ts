@@ -22,23 +22,64 @@ export function planFlush(
   return to;
 }
 
-/** What the newest message on the chain's own subject says; null when the subject has none. */
-export type NewestMessage = { readonly epoch: string; readonly flush: number } | null;
+/** What the newest message on the chain's own subject says of its producer. */
+export type NewestMessage =
+  | { readonly kind: "flush"; readonly epoch: string; readonly flush: number }
+  /** The subject is empty. */
+  | { readonly kind: "none" }
+  /** What is not ours on the subject proves nothing. */
+  | { readonly kind: "foreign" }
+  /** A block of a wire version that this shard does not know: it may be a flush, of a later edge. */
+  | { readonly kind: "unknown"; readonly reason: string };
 
-/**
- * Reads it. What is not ours on the subject proves nothing: what is published again stands behind it then.
- *
- * @throws for a wire version that this shard does not know
- */
+/** Reads it. */
 export function readNewest(bytes: Uint8Array | null, kind: "raw" | "rejected"): NewestMessage {
-  if (bytes === null) return null;
+  if (bytes === null) return { kind: "none" };
   const block = decodeBlock(bytes);
   if (isFault(block)) {
-    if (block.fault === "broken") return null;
-    throw new Error(`the newest message of a shard: ${block.reason}`);
+    if (block.fault === "broken") return { kind: "foreign" };
+    return { kind: "unknown", reason: block.reason };
   }
   const { origin } = block;
-  return origin.kind === kind ? { epoch: origin.epoch, flush: origin.flush } : null;
+  if (origin.kind !== kind) return { kind: "foreign" };
+  return { kind: "flush", epoch: origin.epoch, flush: origin.flush };
+}
+
+/** The newest flush of `epoch` that a subject has; 0 for none. Null: what stands there says nothing. */
+function reachedBy(newest: NewestMessage, epoch: string): number | null {
+  if (newest.kind === "foreign" || newest.kind === "unknown") return null;
+  return newest.kind === "flush" && newest.epoch === epoch ? newest.flush : 0;
+}
+
+/** How a chain goes on when it has looked at its subject. */
+export interface Attached {
+  /** Flushes through it need not be published. */
+  readonly publishedThrough: number;
+  /** The next message stands behind the newest one, or is refused; false: nobody knows who else publishes there. */
+  readonly fenced: boolean;
+  /** The broker has lost what it had acknowledged. */
+  readonly lost: boolean;
+}
+
+/**
+ * Compares what a chain believes to be published with what its subject has. Each message is published behind the one
+ * before it, so a subject that ends at flush f has all flushes through f (or had them, and was trimmed); what is
+ * missing is the tail that a broker lost, however much has been published by others since.
+ *
+ * @param publishedThrough flushes that were acknowledged, as far as is known
+ * @param provenThrough flushes that are safe, and whose rows may be gone
+ */
+export function decideAttached(
+  newest: NewestMessage,
+  epoch: string,
+  publishedThrough: number,
+  provenThrough: number,
+): Attached {
+  const reached = reachedBy(newest, epoch);
+  if (reached === null) return { publishedThrough, fenced: false, lost: false };
+  const through = Math.max(reached, provenThrough);
+  if (through >= publishedThrough) return { publishedThrough, fenced: true, lost: false };
+  return { publishedThrough: through, fenced: true, lost: true };
 }
 
 export type Proof =
@@ -59,6 +100,7 @@ export function proofPauseMs(journalKeepMs: number): number {
  * is at or past it.
  *
  * @param unproven acknowledged flushes whose rows are kept, oldest first
+ * @throws for a newest message of an unknown wire version
  */
 export function decideProof(
   unproven: readonly { readonly flush: number; readonly to: number; readonly sealedAtMs: number }[],
@@ -69,7 +111,10 @@ export function decideProof(
 ): Proof {
   const due = unproven.findLast((f) => f.sealedAtMs <= nowMs - journalKeepMs);
   if (due === undefined) return { kind: "wait" };
-  const reached = newest !== null && newest.epoch === epoch ? newest.flush : 0;
+  if (newest.kind === "unknown") {
+    throw new Error(`the newest message of a shard: ${newest.reason}`);
+  }
+  const reached = reachedBy(newest, epoch) ?? 0;
   if (reached >= due.flush) return { kind: "proven", flush: due.flush, through: due.to };
   const missing = unproven.find((f) => f.flush > reached);
   if (missing === undefined) throw new Error(`flush ${due.flush} is neither reached nor missing`);

@@ -13,7 +13,7 @@ import { rawSubject, rejectedSubject, STREAM } from "../../wire/subjects.ts";
 import type { Publisher } from "../publish/publisher.ts";
 import { assertAsRecorded, makeFlush, recipeOf } from "./flush-blocks.ts";
 import type { FlushMessage, FlushRecipe } from "./flush-blocks.ts";
-import { decideProof, planFlush, proofPauseMs, readNewest } from "./flush-plan.ts";
+import { decideAttached, decideProof, planFlush, proofPauseMs, readNewest } from "./flush-plan.ts";
 import type { NewestMessage } from "./flush-plan.ts";
 import type { Chain, FlushRecord, Identity, ShardStorage } from "./storage.ts";
 
@@ -58,20 +58,20 @@ export class Flusher {
   /**
    * Flushes through this one are acknowledged, all their messages. Not stored: that costs a row a flush. A flush is
    * only sealed when those before it are acknowledged, so after a restart nothing but the newest is in doubt, and
-   * publishing it again changes nothing.
+   * publishing it again changes nothing. What a broker lost meanwhile, the subject itself says (#attach).
    */
   #publishedThrough: number;
-  /** Acknowledged flushes are being published again, because the broker lost them. */
-  #publishesAgain: boolean;
+  /** The subject has been looked at, in this life and since it was another than we knew. */
+  #attached = false;
+  /** Sequence of the newest message on the chain's subject, ours; null: unknown, so the next is not fenced. */
+  #newestSequence: number | null = null;
   #lastProofAtMs = 0;
 
   constructor(parts: FlusherParts) {
     this.#parts = parts;
     const { storage, chain } = parts;
-    const again = storage.publishAgainFrom(chain);
     const newest = storage.newestFlush(chain)?.flush ?? 0;
-    this.#publishesAgain = again !== null;
-    this.#publishedThrough = Math.max(storage.provenFlush(chain), (again ?? newest) - 1);
+    this.#publishedThrough = Math.max(storage.provenFlush(chain), newest - 1);
   }
 
   /**
@@ -85,11 +85,10 @@ export class Flusher {
 
   async #publishThrough(number: number): Promise<void> {
     for (let flush = this.#next(number); flush !== null; flush = this.#next(number)) {
-      await this.#publish(flush);
+      // What the subject has may say that another flush is next.
+      if (!this.#attached) await this.#attach();
+      else await this.#publish(flush);
     }
-    if (!this.#publishesAgain) return;
-    this.#parts.storage.setPublishAgainFrom(this.#parts.chain, null);
-    this.#publishesAgain = false;
   }
 
   /** True when the journal holds rows that no acknowledged flush covers. */
@@ -179,23 +178,60 @@ export class Flusher {
     return { record, messages };
   }
 
+  /**
+   * Looks what the chain's subject has. A broker that lost its unsynced tail is noticed here: at the start of
+   * a life, and when a message finds another one before it than it should.
+   */
+  async #attach(): Promise<void> {
+    const { storage, chain, identity } = this.#parts;
+    const { newest, sequence } = await this.#newestMessage();
+    const { publishedThrough, fenced, lost } = decideAttached(
+      newest,
+      identity.epoch,
+      this.#publishedThrough,
+      storage.provenFlush(chain),
+    );
+    if (lost) this.#publishAgain(publishedThrough + 1);
+    this.#newestSequence = fenced ? sequence : null;
+    this.#attached = true;
+  }
+
   async #publish({ record, messages }: Sealed): Promise<void> {
     const startMs = this.#parts.nowMs();
     await this.#parts.durable();
     // Raw first: raw clicks are the truth that counts are derived from.
-    await this.#publishOnce(messages[0]!, record.report);
+    await this.#publishFirst(messages[0]!, record.report);
     await this.#parts.reached("between_publishes");
-    await Promise.all(messages.slice(1).map((message) => this.#publishOnce(message)));
+    await Promise.all(
+      messages.slice(1).map(async (message) => {
+        if (this.#acknowledged.has(message.id)) return;
+        await this.#parts.publisher.publish({ ...message, report: null, behind: null });
+        this.#acknowledged.add(message.id);
+      }),
+    );
     await this.#parts.reached("before_acknowledgement");
     this.#publishedThrough = record.flush;
     this.#acknowledged.clear();
     this.#parts.published(this.#parts.nowMs() - startMs);
   }
 
-  /** What is acknowledged is not sent again when another message of its flush is refused. */
-  async #publishOnce(message: FlushMessage, report: string | null = null): Promise<void> {
+  /**
+   * On the chain's own subject, behind the flush before. What is acknowledged is not sent again when another message
+   * of its flush is refused.
+   */
+  async #publishFirst(message: FlushMessage, report: string): Promise<void> {
     if (this.#acknowledged.has(message.id)) return;
-    await this.#parts.publisher.publish({ ...message, report });
+    try {
+      this.#newestSequence = await this.#parts.publisher.publish({
+        ...message,
+        report,
+        behind: this.#newestSequence,
+      });
+    } catch (error) {
+      // Also when an answer was lost: the message may stand there, and be the newest.
+      this.#attached = false;
+      throw error;
+    }
     this.#acknowledged.add(message.id);
   }
 
@@ -204,37 +240,41 @@ export class Flusher {
     const nowMs = this.#parts.nowMs();
     const dueAtMs = this.proofDueAtMs();
     if (dueAtMs === null || dueAtMs > nowMs) return;
-    const newest = await this.#newestMessage();
+    const { newest } = await this.#newestMessage();
     this.#lastProofAtMs = nowMs;
     const unproven = this.#unproven();
     const proof = decideProof(unproven, nowMs, settings.journalKeepMs, identity.epoch, newest);
     if (proof.kind === "proven") {
       this.#parts.trimmed(storage.setProven(chain, proof));
     } else if (proof.kind === "publish_again") {
-      console.error(
-        JSON.stringify({
-          level: "error",
-          msg: "the broker lost flushes it had acknowledged; publishing them again",
-          shard: identity.shard,
-          chain,
-          flush: proof.fromFlush,
-        }),
-      );
-      // Stored: a restart must not begin with the newest, which would prove those before it.
-      storage.setPublishAgainFrom(chain, proof.fromFlush);
-      this.#publishesAgain = true;
-      this.#publishedThrough = proof.fromFlush - 1;
+      this.#publishAgain(proof.fromFlush);
       await this.#publishThrough(storage.newestFlush(chain)?.to ?? 0);
     }
   }
 
-  async #newestMessage(): Promise<NewestMessage> {
+  #publishAgain(fromFlush: number): void {
+    const { chain, identity } = this.#parts;
+    console.error(
+      JSON.stringify({
+        level: "error",
+        msg: "the broker lost flushes it had acknowledged; publishing them again",
+        shard: identity.shard,
+        chain,
+        flush: fromFlush,
+      }),
+    );
+    this.#publishedThrough = fromFlush - 1;
+    this.#acknowledged.clear();
+  }
+
+  /** Of the chain's own subject; its sequence is 0 when there is none. */
+  async #newestMessage(): Promise<{ newest: NewestMessage; sequence: number }> {
     const { chain, identity, publisher } = this.#parts;
-    return chain === "clicks"
-      ? readNewest(await publisher.newest(STREAM.raw, rawSubject(identity.shard)), "raw")
-      : readNewest(
-          await publisher.newest(STREAM.rejected, rejectedSubject(identity.shard)),
-          "rejected",
-        );
+    const found =
+      chain === "clicks"
+        ? await publisher.newest(STREAM.raw, rawSubject(identity.shard))
+        : await publisher.newest(STREAM.rejected, rejectedSubject(identity.shard));
+    const newest = readNewest(found?.bytes ?? null, chain === "clicks" ? "raw" : "rejected");
+    return { newest, sequence: found?.sequence ?? 0 };
   }
 }

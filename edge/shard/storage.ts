@@ -334,16 +334,6 @@ export class ShardStorage {
     return freed;
   }
 
-  /** The first flush that is to be published again, though it was acknowledged; null for none. */
-  publishAgainFrom(chain: Chain): number | null {
-    const from = this.number(`publish_again_${chain}`) ?? 0;
-    return from === 0 ? null : from;
-  }
-
-  setPublishAgainFrom(chain: Chain, flush: number | null): void {
-    this.#set(`publish_again_${chain}`, flush ?? 0);
-  }
-
   #flush(query: string, ...bindings: SqlValue[]): FlushRecord | null {
     const found = this.#sql.first<SqlRow & { record: string }>(query, ...bindings);
     return found === null ? null : (JSON.parse(found.record) as FlushRecord);
