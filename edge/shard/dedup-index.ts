@@ -3,13 +3,13 @@
  * forgetting safe. Pure memory; the shard keeps the same facts in its storage.
  *
  * Rule: never accept a click we could not have remembered. A bucket is dropped together with a rise
- * of the limit to the bucket's end plus the small-skew bound: a click first received in that bucket
- * has an event time before that limit, so a late copy of it is `too_old` and never a second count.
+ * of the limit to the bucket's end plus RESEND_ERROR_MS_MAX: a click first received in that bucket happened
+ * before its end, so every later attempt's event time is before that limit, and is `too_old`, never a second count.
  *
  * A fingerprint is 64 bits: two different ids of one shard share one with probability n / 2^64 per
  * click for n remembered ids, a false duplicate every few years at full scale.
  */
-import { SMALL_SKEW_MS_MAX } from "../../wire/limits.ts";
+import { RESEND_ERROR_MS_MAX } from "../../wire/limits.ts";
 import { DEDUP_BUCKET_MS, DEDUP_IDS_MAX } from "../limits.ts";
 import { FingerprintSet } from "./fingerprint-set.ts";
 
@@ -20,7 +20,7 @@ export function bucketOf(receivedAtMs: number): number {
 
 /** Event times before this may belong to a click of `bucket` or an older one. */
 export function limitAfterDropping(bucket: number): number {
-  return (bucket + 1) * DEDUP_BUCKET_MS + SMALL_SKEW_MS_MAX;
+  return (bucket + 1) * DEDUP_BUCKET_MS + RESEND_ERROR_MS_MAX;
 }
 
 export class DedupIndex {
