@@ -1,5 +1,10 @@
 /** The edge's configuration, parsed once from the Worker's bindings: every problem in one message. */
-import { DEDUP_HORIZON_MINUTES_DEFAULT, PARTITIONS_MAX, SHARDS_MAX } from "../wire/limits.ts";
+import {
+  DEDUP_HORIZON_MINUTES_DEFAULT,
+  DEDUP_HORIZON_MINUTES_MIN,
+  PARTITIONS_MAX,
+  SHARDS_MAX,
+} from "../wire/limits.ts";
 import { COMMIT_LINGER_MS, JOURNAL_BYTES_MAX } from "./limits.ts";
 import type { ClickShard } from "./shard/shard.ts";
 
@@ -74,7 +79,12 @@ function parse(env: Env): EdgeConfig {
     flushIntervalMs: whole("FLUSH_INTERVAL_MS", 1_000, 10, 60_000),
     commitLingerMs: whole("COMMIT_LINGER_MS", COMMIT_LINGER_MS, 0, 1_000),
     dedupHorizonMs:
-      whole("DEDUP_HORIZON_MINUTES", DEDUP_HORIZON_MINUTES_DEFAULT, 1, 7 * 1_440) * 60_000,
+      whole(
+        "DEDUP_HORIZON_MINUTES",
+        DEDUP_HORIZON_MINUTES_DEFAULT,
+        DEDUP_HORIZON_MINUTES_MIN,
+        7 * 1_440,
+      ) * 60_000,
     journalKeepMs: whole("JOURNAL_KEEP_MS", 600_000, 0, 86_400_000),
     journalBytesMax: whole("JOURNAL_BYTES_MAX", JOURNAL_BYTES_MAX, 1, JOURNAL_BYTES_MAX),
     natsUrl,

@@ -44,6 +44,32 @@ export const SHARDS_MAX = 4_096;
  */
 export const SMALL_SKEW_MS_MAX = 10_000;
 
+/**
+ * From the moment an SDK stamps `sent_at` to our receipt. Chromium gives a connection up after 240 s, longer
+ * than others; the other 60 s are for the name, TLS, the head of the request, and for what the edge's own
+ * clocks differ by.
+ */
+export const REQUEST_IN_FLIGHT_MS_MAX = 300_000;
+
+/**
+ * How far a clock that nobody sets gets away from itself between a click and its last attempt: 100 ppm, a bad
+ * crystal, are 60,480 ms in a week; 20 ppm, a usual one, are 51,840 ms in 30 days.
+ */
+export const CLOCK_DRIFT_MS_MAX = 61_000;
+
+/**
+ * How much later than the truth the event time of an attempt may be, unless somebody has set the clock back
+ * since the click. With o = what the clock was ahead by, L = flight, d = o(attempt) − o(click):
+ *
+ *     skew = L − o(attempt)
+ *     corrected:  event − truth = o(click) + skew = L − d
+ *     as claimed: event − truth = o(click) = L − skew − d, where −skew is at most SMALL_SKEW_MS_MAX
+ *
+ * The worst case is real: ahead by 310 s and 300 s in flight is a skew of −10 s, and the claim stands.
+ */
+export const RESEND_ERROR_MS_MAX =
+  SMALL_SKEW_MS_MAX + REQUEST_IN_FLIGHT_MS_MAX + CLOCK_DRIFT_MS_MAX;
+
 /** 2100-01-01: a later timestamp is no clock that is off, but a number that is no time. */
 export const TIMESTAMP_MS_MAX = 4_102_444_800_000;
 
@@ -52,11 +78,18 @@ export const TIMESTAMP_MS_MAX = 4_102_444_800_000;
  * A click with an older event time could be a duplicate unseen, so it is `too_old`.
  */
 export const DEDUP_HORIZON_MINUTES_DEFAULT = 1_440;
+/** The acceptance limit may be RESEND_ERROR_MS_MAX above what has left the horizon, and must not reach clicks of this moment. */
+export const DEDUP_HORIZON_MINUTES_MIN = 10;
 
 /** What nats-server accepts unless configured otherwise. */
 const NATS_PAYLOAD_BYTES_MAX = 1_048_576;
 if (BLOCK_BODY_BYTES_MAX + BLOCK_ORIGIN_BYTES_MAX + 24 > NATS_PAYLOAD_BYTES_MAX) {
   throw new Error("a block with the longest origin must fit what NATS takes");
+}
+if (DEDUP_HORIZON_MINUTES_MIN * 60_000 < RESEND_ERROR_MS_MAX + 2 * SMALL_SKEW_MS_MAX) {
+  throw new Error(
+    "a click of this moment must not be too old, also by a clock that is a little slow",
+  );
 }
 if (BLOCK_ORIGIN_BYTES_MAX < 2 * SHARDS_MAX * 18) {
   throw new Error("an origin must have room for every shard's current and previous epoch");

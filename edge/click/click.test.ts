@@ -1,4 +1,4 @@
-/** From bytes to typed clicks, and the time policy: the pure part of the door. */
+/** From bytes to typed clicks: the pure part of the door. The time policy has stamp.test.ts. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { reader } from "../../wire/cursor.ts";
@@ -10,7 +10,6 @@ import { classify } from "./classify.ts";
 import { isRejection, parseClick } from "./parse-click.ts";
 import { parseEnvelope } from "./parse-envelope.ts";
 import type { Envelope } from "./parse-envelope.ts";
-import { stampTime } from "./stamp.ts";
 
 const NOW = 1_800_000_000_000;
 const good = { click_id: "i1.c1", ad_id: "ad-1", timestamp: NOW };
@@ -75,65 +74,6 @@ describe("an envelope", () => {
     [JSON.stringify({ clicks: Array.from({ length: 1_001 }, () => 0) }), 413, "too_many_clicks"],
   ])("%.20s is refused with %i %s", (text, status, code) => {
     expect(parseEnvelope(text)).toMatchObject({ status, code });
-  });
-});
-
-describe("time", () => {
-  test("up to 10 s of skew the client's time stands", () => {
-    expect(stampTime(NOW - 500, NOW - 10_000, NOW)).toEqual({
-      eventTimeMs: NOW - 500,
-      timeSource: "client",
-      skewMs: 10_000,
-    });
-    expect(stampTime(NOW + 9_000, NOW + 10_000, NOW)).toMatchObject({
-      eventTimeMs: NOW + 9_000,
-      timeSource: "client",
-    });
-  });
-
-  test("more skew corrects it, in either direction and by years", () => {
-    expect(stampTime(NOW - 11_500, NOW - 10_001, NOW)).toEqual({
-      eventTimeMs: NOW - 1_499,
-      timeSource: "skew_corrected",
-      skewMs: 10_001,
-    });
-    const year = 365 * 86_400_000;
-    expect(stampTime(NOW + year - 2_000, NOW + year, NOW)).toMatchObject({
-      eventTimeMs: NOW - 2_000,
-      timeSource: "skew_corrected",
-    });
-  });
-
-  test("without a clock, or still in the future, it is the server's", () => {
-    expect(stampTime(NOW - 1, null, NOW)).toEqual({
-      eventTimeMs: NOW,
-      timeSource: "server",
-      skewMs: null,
-    });
-    expect(stampTime(NOW + 60_000, NOW, NOW)).toMatchObject({
-      eventTimeMs: NOW,
-      timeSource: "server",
-    });
-  });
-
-  test("an event is never later than we could have received it, and a constant clock error never moves it", () => {
-    const ms = fc.integer({ min: 0, max: 4_000_000_000_000 });
-    const waited = fc.integer({ min: 0, max: 7 * 86_400_000 });
-    const error = fc.integer({ min: -100 * 365 * 86_400_000, max: 100 * 365 * 86_400_000 });
-    fc.assert(
-      fc.property(ms, waited, error, (receivedAtMs, waitedMs, errorMs) => {
-        const stamp = stampTime(
-          receivedAtMs - waitedMs + errorMs,
-          receivedAtMs + errorMs,
-          receivedAtMs,
-        );
-        expect(stamp.eventTimeMs).toBeLessThanOrEqual(receivedAtMs + 10_000);
-        const truthMs = receivedAtMs - waitedMs;
-        expect(Math.abs(stamp.eventTimeMs - truthMs)).toBeLessThanOrEqual(
-          Math.abs(errorMs) <= 10_000 ? 10_000 : 0,
-        );
-      }),
-    );
   });
 });
 

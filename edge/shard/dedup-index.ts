@@ -4,14 +4,14 @@
  * memory. A filter's hit is checked in storage, so the answer is exact.
  *
  * Rule: never accept a click we could not have remembered. Segments belong to receipt buckets. A bucket is
- * dropped together with a rise of the acceptance limit to the bucket's end plus what a resend's event time may
- * be off: a click first received in that bucket has an event time before that limit, so a late copy of it
- * is `too_old` and never a second count.
+ * dropped together with a rise of the acceptance limit to the bucket's end plus RESEND_ERROR_MS_MAX: a click
+ * first received in that bucket happened before its end, so every later attempt's event time is before that limit,
+ * and is `too_old`, never a second count.
  *
  * A fingerprint is 64 bits, keyed: two different ids of one shard share one with probability n / 2^64 per click
  * for n remembered ids. docs/decisions/0008 has the arithmetic, and what is left over.
  */
-import { SMALL_SKEW_MS_MAX } from "../../wire/limits.ts";
+import { RESEND_ERROR_MS_MAX } from "../../wire/limits.ts";
 import { DEDUP_BUCKET_MS, DEDUP_IDS_MAX, DEDUP_SEGMENT_IDS } from "../limits.ts";
 import type { DedupStorage, Segment } from "./dedup-storage.ts";
 import { FingerprintSet, storedHigh } from "./fingerprint-set.ts";
@@ -24,7 +24,7 @@ export function bucketOf(receivedAtMs: number): number {
 
 /** Event times before this may belong to a click of `bucket` or an older one. */
 export function limitAfterDropping(bucket: number): number {
-  return (bucket + 1) * DEDUP_BUCKET_MS + SMALL_SKEW_MS_MAX;
+  return (bucket + 1) * DEDUP_BUCKET_MS + RESEND_ERROR_MS_MAX;
 }
 
 export class DedupIndex {

@@ -10,7 +10,7 @@ import { DurableObject } from "cloudflare:workers";
 import { reader, reserve, writer, written } from "../../wire/cursor.ts";
 import { DEDUP_KEY_OFFSET, eventTimeAt, walkRawClick } from "../../wire/raw-click.ts";
 import type { RejectionCode } from "../../wire/ingest.ts";
-import { SMALL_SKEW_MS_MAX } from "../../wire/limits.ts";
+import { RESEND_ERROR_MS_MAX } from "../../wire/limits.ts";
 import {
   REJECTED_CLICK_BYTES_MAX,
   rejectionKindOf,
@@ -108,7 +108,7 @@ export class ClickShard extends DurableObject<Env> {
     const nowMs = Date.now();
     this.#acceptFromMs = Math.max(
       this.#storage.number("accept_from_ms") ?? nowMs - dedupHorizonMs,
-      acceptSinceMs === 0 ? 0 : acceptSinceMs + SMALL_SKEW_MS_MAX,
+      acceptSinceMs === 0 ? 0 : acceptSinceMs + RESEND_ERROR_MS_MAX,
     );
     for (const lanes of this.#storage.unsealedFingerprints()) {
       for (let i = 0; i < lanes.length; i += 2) this.#index.add(lanes[i]!, lanes[i + 1]!, nowMs);

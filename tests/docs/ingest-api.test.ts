@@ -8,7 +8,9 @@ import {
   BATCH_CLICKS_MAX,
   BODY_BYTES_MAX,
   CLICK_ID_BYTES_MAX,
+  CLOCK_DRIFT_MS_MAX,
   REJECTED_BODY_BYTES_MAX,
+  REQUEST_IN_FLIGHT_MS_MAX,
   USER_ID_BYTES_MAX,
 } from "../../wire/limits.ts";
 
@@ -34,6 +36,10 @@ test("limits are those of the code", () => {
     `${BATCH_CLICKS_MAX.toLocaleString("en-US")} clicks and ${BODY_BYTES_MAX.toLocaleString("en-US")} bytes`,
     `first ${REJECTED_BODY_BYTES_MAX.toLocaleString("en-US")}`,
     `${REJECTED_KEPT_AT_ONCE_MAX.toLocaleString("en-US")} at once and one more every ${REJECTED_KEPT_EVERY_MS / 1_000} seconds`,
+    `drifts by up to ${CLOCK_DRIFT_MS_MAX / 1_000} seconds`,
+    `up to ${REQUEST_IN_FLIGHT_MS_MAX / 60_000} minutes in flight`,
+    `more than ${CLOCK_DRIFT_MS_MAX / 1_000} seconds when this attempt takes ${REQUEST_IN_FLIGHT_MS_MAX / 60_000} minutes`,
+    `more than ${(REQUEST_IN_FLIGHT_MS_MAX + CLOCK_DRIFT_MS_MAX) / 1_000} seconds when it arrives at once`,
   ];
   for (const words of said) expect(document.replaceAll("\n", " ")).toContain(words);
 });
