@@ -6,7 +6,7 @@ import type { Clicks } from "./clicks.ts";
 import { closedLoop } from "./closed-loop.ts";
 import { cpuMs } from "./cpu-time.ts";
 import type { FlushedRows } from "./flushed-rows.ts";
-import { PACED_WARM_UP_SECONDS, SHARDS, WARM_UP_SECONDS } from "./limits.ts";
+import { SHARDS } from "./limits.ts";
 import { pacedLoad } from "./paced-load.ts";
 import type { PacedOutcome } from "./paced-load.ts";
 import { SHARD_CLICKS_PER_SECOND } from "./price.ts";
@@ -19,7 +19,9 @@ export interface Bench {
   readonly clicks: Clicks;
   readonly connections: number;
   readonly seconds: number;
+  readonly warmUpSeconds: number;
   readonly pacedSeconds: number;
+  readonly pacedWarmUpSeconds: number;
   readonly seed: number;
 }
 
@@ -50,7 +52,7 @@ export function measureThroughput(
   return onNewServer(bench, kind, async (server, book, settled) => {
     const { connections, clicks } = bench;
     const loop = { port: server.port, connections, clicksPerRequest, clicks, book };
-    await closedLoop({ ...loop, seconds: WARM_UP_SECONDS });
+    await closedLoop({ ...loop, seconds: bench.warmUpSeconds });
     await settled();
     const before = book.accepted;
     const meter = startMeter(server.pid);
@@ -81,7 +83,7 @@ export function measurePaced(bench: Bench, clicksPerRequest: number): Promise<Pa
       random: new Random(bench.seed),
     };
     // No pause between warm-up and measurement, and none for what is flushed: it goes on as in a whole day.
-    await pacedLoad({ ...load, seconds: PACED_WARM_UP_SECONDS });
+    await pacedLoad({ ...load, seconds: bench.pacedWarmUpSeconds });
     const fromMs = Date.now();
     const before = book.accepted;
     const meter = startMeter(server.pid);

@@ -78,7 +78,7 @@ export async function pacedLoad(load: PacedLoad): Promise<PacedOutcome> {
       const waitMs = startMs + atMs - performance.now();
       // The pace itself: nothing is waited for here but the next arrival.
       // oxlint-disable-next-line no-await-in-loop
-      if (waitMs > 0) await sleep(waitMs);
+      if (waitMs > 0) await sleep(Math.ceil(waitMs));
       if (over) return;
       if (++underWay > PACED_CONNECTIONS_MAX) {
         throw new Error(
