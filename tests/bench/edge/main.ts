@@ -98,9 +98,9 @@ const flags = new Command("bench:edge")
   .option("--connections <count>", "of a closed loop", whole, CONNECTIONS)
   .option("--paced-seconds <seconds>", "of a case at a pace", whole, PACED_SECONDS)
   .option("--paced-warm-up <seconds>", "before it", whole, PACED_WARM_UP_SECONDS)
-  .option("--cases <names>", "with commas between them (default: all)", casesNamed, CASE_NAMES)
+  .option("--cases <names>", "with commas between them (default: all)", casesNamed)
   .option("--port <number>", `the first of ${PORTS} in a row (default: any that are free)`, whole)
-  .option("--edge-var <name=value>", "a text binding of the edge, again for more", edgeVar, {})
+  .option("--edge-var <name=value>", "a text binding of the edge, again for more", edgeVar)
   .option("--seed <number>", "ads, senders and arrivals follow from it", whole, SEED)
   .addHelpText("after", HELP)
   .parse()
@@ -111,12 +111,13 @@ const flags = new Command("bench:edge")
     connections: number;
     pacedSeconds: number;
     pacedWarmUp: number;
-    cases: readonly string[];
+    cases?: readonly string[];
     port?: number;
-    edgeVar: Readonly<Record<string, string>>;
+    edgeVar?: Readonly<Record<string, string>>;
     seed: number;
   }>();
 
+const wanted: ReadonlySet<string> = new Set(flags.cases ?? CASE_NAMES);
 const directory = makeStateDirectory();
 let isStopping = false;
 try {
@@ -135,7 +136,7 @@ try {
 
 async function run(): Promise<void> {
   const ports = await freePorts(PORTS, flags.port);
-  const servers = new Servers(directory.path, ports, flags.edgeVar);
+  const servers = new Servers(directory.path, ports, flags.edgeVar ?? {});
   const forgetSignals = onStopSignal(() => {
     isStopping = true;
     return servers.stop();
@@ -202,7 +203,7 @@ async function measureAll(bench: Bench): Promise<void> {
 async function pacedOutcomes(bench: Bench): Promise<PacedOutcomes> {
   const outcomes: Partial<Record<PacedCase, Awaited<ReturnType<typeof measurePaced>>>> = {};
   for (const name of PACED_NAMES) {
-    if (!flags.cases.includes(`${PACED_PREFIX}${name}`)) continue;
+    if (!wanted.has(`${PACED_PREFIX}${name}`)) continue;
     const seconds = flags.pacedWarmUp + flags.pacedSeconds;
     console.log(`${PACED_PREFIX}${name}: ${seconds} s, ${flags.pacedWarmUp} of them to warm up …`);
     // oxlint-disable-next-line no-await-in-loop
@@ -220,7 +221,7 @@ async function oneRound(bench: Bench, round: number): Promise<Round> {
   const outcomes: Partial<Record<ThroughputCase, Awaited<ReturnType<typeof measureThroughput>>>> =
     {};
   for (const name of THROUGHPUT_NAMES) {
-    if (!flags.cases.includes(name)) continue;
+    if (!wanted.has(name)) continue;
     const { server, clicksPerRequest } = THROUGHPUT_CASES[name];
     const where = `round ${round} of ${flags.rounds}, ${name}`;
     console.log(`${where}: ${flags.warmUp + flags.seconds} s …`);
@@ -244,7 +245,7 @@ function casesNamed(names: string): string[] {
   });
 }
 
-function edgeVar(text: string, before: Record<string, string>): Record<string, string> {
+function edgeVar(text: string, before: Record<string, string> = {}): Record<string, string> {
   const found = /^([A-Z_]+)=(.*)$/.exec(text);
   if (found === null) throw new InvalidArgumentError("NAME=value.");
   return { ...before, [found[1]!]: found[2]! };
