@@ -14,7 +14,7 @@ export interface ClosedLoop {
 
 /**
  * @returns answers a second: those that came in time, and not the last ones, on which nothing followed
- * @throws Error when a request gets no answer; the book knows what is wrong with answers
+ * @throws WrongResultError when a request gets no answer; the book knows what is wrong with answers
  */
 export async function closedLoop(loop: ClosedLoop): Promise<number> {
   const { clicks, book, clicksPerRequest } = loop;

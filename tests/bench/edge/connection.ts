@@ -1,6 +1,7 @@
 /** One keep-alive connection with at most one request on its way. */
 import { connect } from "node:net";
 import type { Socket } from "node:net";
+import { WrongResultError } from "../bench-case.ts";
 import { ResponseReader } from "./http-response.ts";
 import type { OnResponse } from "./http-response.ts";
 import type { RequestTemplate } from "./request-template.ts";
@@ -11,7 +12,11 @@ export class Connection {
   #onResponse: OnResponse | null = null;
   #lost = false;
 
-  private constructor(socket: Socket, template: RequestTemplate, onLost: (error: Error) => void) {
+  private constructor(
+    socket: Socket,
+    template: RequestTemplate,
+    onLost: (error: WrongResultError) => void,
+  ) {
     this.template = template;
     this.#socket = socket;
     const reader = new ResponseReader((status, body) => {
@@ -24,7 +29,7 @@ export class Connection {
       if (this.#lost) return;
       this.#lost = true;
       socket.destroy();
-      onLost(error);
+      onLost(new WrongResultError([`a request got no answer: ${error.message}`]));
     };
     socket.on("data", (bytes: Buffer) => {
       try {
@@ -37,7 +42,7 @@ export class Connection {
     socket.on("close", () => {
       // Without a request on its way it is the server's to close.
       if (this.#onResponse === null) this.#lost = true;
-      else lose(new Error("the edge closed a connection instead of answering"));
+      else lose(new Error("its connection was closed"));
     });
   }
 
@@ -45,7 +50,7 @@ export class Connection {
   static open(
     port: number,
     template: RequestTemplate,
-    onLost: (error: Error) => void,
+    onLost: (error: WrongResultError) => void,
   ): Promise<Connection> {
     return new Promise((resolve, reject) => {
       const socket = connect({ host: "127.0.0.1", port, noDelay: true });

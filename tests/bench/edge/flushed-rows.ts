@@ -18,6 +18,7 @@ export class FlushedRows {
   readonly #connection: NatsConnection;
   readonly #js: JetStreamClient;
   readonly #manager: JetStreamManager;
+  readonly #waitMsMax: number;
   /** Of the messages that are not read yet. */
   #nextRaw = 1;
   #nextRejected = 1;
@@ -25,18 +26,23 @@ export class FlushedRows {
   #rejectedRows = 0;
   #reports: ShardReport[] = [];
 
-  private constructor(connection: NatsConnection, manager: JetStreamManager) {
+  private constructor(connection: NatsConnection, manager: JetStreamManager, waitMsMax: number) {
+    this.#waitMsMax = waitMsMax;
     this.#connection = connection;
     this.#js = jetstream(connection);
     this.#manager = manager;
   }
 
-  /** Makes the streams as the aggregator does. */
-  static async open(natsUrl: string): Promise<FlushedRows> {
+  /**
+   * Makes the streams as the aggregator does.
+   *
+   * @param waitMsMax without another message, for rows that are missing
+   */
+  static async open(natsUrl: string, waitMsMax = ROWS_WAIT_MS_MAX): Promise<FlushedRows> {
     const connection = await connect({ servers: natsUrl });
     const manager = await jetstreamManager(connection);
     await ensureStreams(manager, { storeBytes: STREAMS_BYTES, replicas: 1 });
-    return new FlushedRows(connection, manager);
+    return new FlushedRows(connection, manager, waitMsMax);
   }
 
   /** Of all that was read since the last forget(). */
@@ -112,7 +118,7 @@ export class FlushedRows {
       opt_start_seq: from,
     });
     const messages = await consumer.consume({ max_bytes: READ_AHEAD_BYTES });
-    const silence = setTimeout(() => messages.stop(), ROWS_WAIT_MS_MAX);
+    const silence = setTimeout(() => messages.stop(), this.#waitMsMax);
     try {
       for await (const message of messages) {
         silence.refresh();

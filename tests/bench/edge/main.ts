@@ -78,6 +78,7 @@ that does not report what it writes.
   cpu_us_per_click            workerd's CPU in the closed loops
   generator_cpu_share         CPU seconds a second of this process, which shares the machine with workerd
   clicks                      accepted in all, warm-ups included
+  commit_linger_ms            how long a commit waits for others; null for an edge that has no such binding
 
 Every click has a new id, so every answer must be 202 and say that all its clicks are accepted; after each run
 CLICKS_RAW must hold exactly as many rows. If not, the exit code is 1.
@@ -176,6 +177,7 @@ async function measureAll(bench: Bench): Promise<void> {
   }
   const figures = figuresOf(rounds, paced);
   const settings = bench.servers.edgeSettings();
+  const lingerMs = settings["COMMIT_LINGER_MS"];
   for (const line of judge(figures)) console.error(line);
   console.log(
     JSON.stringify({
@@ -185,7 +187,7 @@ async function measureAll(bench: Bench): Promise<void> {
       paced_seconds: flags.pacedSeconds,
       connections: flags.connections,
       seed: flags.seed,
-      commit_linger_ms: Number(settings["COMMIT_LINGER_MS"] ?? 0),
+      commit_linger_ms: lingerMs === undefined ? null : Number(lingerMs),
       edge_settings: settings,
       state_on_disk: directory.onDisk,
       machine: {

@@ -1,6 +1,7 @@
 /** An open loop: requests arrive when they arrive, whether or not those before are answered. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Random } from "../../traffic/random.ts";
+import { WrongResultError } from "../bench-case.ts";
 import { poissonArrivals } from "./arrivals.ts";
 import type { Book } from "./book.ts";
 import type { Clicks } from "./clicks.ts";
@@ -29,7 +30,7 @@ interface Idle {
   readonly sinceMs: number;
 }
 
-/** @throws Error when a request gets no answer, or too many wait for one */
+/** @throws WrongResultError when a request gets no answer, or too many wait for one */
 export async function pacedLoad(load: PacedLoad): Promise<PacedOutcome> {
   const { clicks, book, clicksPerRequest } = load;
   const { promise: failed, reject: lose } = Promise.withResolvers<never>();
@@ -81,9 +82,9 @@ export async function pacedLoad(load: PacedLoad): Promise<PacedOutcome> {
       if (waitMs > 0) await sleep(Math.ceil(waitMs));
       if (over) return;
       if (++underWay > PACED_CONNECTIONS_MAX) {
-        throw new Error(
-          `${PACED_CONNECTIONS_MAX} requests wait for an answer: the edge is too slow`,
-        );
+        throw new WrongResultError([
+          `${PACED_CONNECTIONS_MAX} requests wait for an answer: the edge does not keep this pace`,
+        ]);
       }
       const request = send(startMs + atMs).finally(() => underWay--);
       request.catch(lose);
