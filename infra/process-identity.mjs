@@ -40,11 +40,12 @@ function isAlive(pid) {
 }
 
 /**
- * The fields of /proc/<pid>/stat from the state on: [0] is the state, [19] the start time.
+ * The fields of /proc/<pid>/stat from the state on: [0] is the state, [11] and [12] are CPU time, [19] the start time.
  *
  * @param {number} pid
+ * @returns {string[] | undefined} undefined for a process that is gone, and where there is no /proc
  */
-function procStat(pid) {
+export function procStat(pid) {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The program's name, in parentheses, may hold spaces and parentheses itself.

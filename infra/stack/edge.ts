@@ -16,6 +16,8 @@ const ENTRY_MODULE = "worker.js";
 
 export interface EdgeFiles {
   readonly workerd: string;
+  /** As wrangler.toml has it. */
+  readonly manifest: EdgeManifest;
   /** Writes workerd's configuration for one life of the edge and returns its path. */
   writeConfig(textBindings: Readonly<Record<string, string>>): string;
 }
@@ -31,6 +33,7 @@ export function prepareEdge(directory: string, port: number): EdgeFiles {
   const configFile = join(directory, "config.capnp");
   return {
     workerd: workerdBinary(),
+    manifest,
     writeConfig(textBindings) {
       const text = renderEdgeConfig({
         manifest,

@@ -148,7 +148,8 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-function spreadPercent(seconds: readonly number[]): number {
+/** By how much the largest is above the smallest. */
+export function spreadPercent(seconds: readonly number[]): number {
   return Math.round((Math.max(...seconds) / Math.min(...seconds) - 1) * 100);
 }
 

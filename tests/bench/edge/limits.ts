@@ -1,0 +1,44 @@
+/** How long and how hard the edge's bench works, each with its reason. */
+
+/** As many objects as the local stack has; a shard's load is what the pace is made for. */
+export const SHARDS = 4;
+/** wrangler.toml's own number: what a flush is divided into. */
+export const PARTITIONS = 2;
+
+/**
+ * Requests on their way in a closed loop. 16, 32, 64, 128 and 256 were tried on 2 cores: bare calls are as fast with any,
+ * the edge's rates rise up to 128, 32 for each shard's commit, and not further.
+ */
+export const CONNECTIONS = 128;
+export const ROUNDS = 5;
+/** Eight flushes of each shard, and more than a hundred thousand bare calls in five rounds. */
+export const SECONDS = 8;
+/** V8 compiles what is hot within the first second; the journal's pages are in the cache then, too. */
+export const WARM_UP_SECONDS = 2;
+/** 25 flushes and two alarms of each shard. */
+export const PACED_SECONDS = 25;
+
+/**
+ * How long a shard keeps what it has flushed. Ten minutes in production; here the keeping must end within a run,
+ * or proofs and what follows them would cost nothing.
+ */
+export const JOURNAL_KEEP_MS = 3_000;
+/** Beyond the keeping and the flush after it: from here on as many flushes are proven as are made. */
+export const PACED_WARM_UP_SECONDS = 6;
+
+/** In an open loop a slow edge meets ever more requests; this many are the answers of a second at its pace. */
+export const PACED_CONNECTIONS_MAX = 1_000;
+/** workerd closes a connection after 5 s without a request; one that is used in that moment would be lost. */
+export const IDLE_MS_MAX = 3_000;
+
+/** A flush comes each second, and is made again after half a second when it fails: nothing for so long is lost. */
+export const ROWS_WAIT_MS_MAX = 20_000;
+/** Of messages that are read back at once: as sinks do. */
+export const READ_AHEAD_BYTES = 8 * 1024 * 1024;
+
+/** What the local stack's broker has for all streams; a run of 8 s leaves 300 MB, and is removed before the next. */
+export const STREAMS_BYTES = 8 * 1024 ** 3;
+
+/** Below 32,768, where Linux begins to hand out ports by itself; above those of the stacks (infra/stack/config.ts). */
+export const PORT_MIN = 29_000;
+export const PORT_MAX = 32_767;
