@@ -272,7 +272,7 @@ describe("rule 2: the dedup key is account and click id, and nothing else", () =
 });
 
 describe("rule 3: duplicate waits for the commit that holds the first sight", () => {
-  test("while the disk is busy no copy has an answer; when the object dies then, it is accepted once", async () => {
+  test("while the disk is busy no copy has an answer; when the object dies then, it is kept once", async () => {
     const shard = new OneShard();
     await shard.send(click("warm.1"));
     const batch = batchOf([click("a.1")]);
@@ -300,7 +300,12 @@ describe("rule 3: duplicate waits for the commit that holds the first sight", ()
       }),
     );
     expect(answerCount).toBe(0);
-    expect(await shard.send(click("a.1"), click("a.1"))).toEqual(["accepted", "duplicate"]);
+    // The disk may have it or not: that is what nobody was told.
+    const onDisk = (await shard.journal()).includes("a.1");
+    expect(await shard.send(click("a.1"), click("a.1"))).toEqual([
+      onDisk ? "duplicate" : "accepted",
+      "duplicate",
+    ]);
     expect(await shard.journal()).toEqual(["warm.1", "a.1"]);
   });
 
