@@ -8,6 +8,7 @@ import { UNIT_BYTES } from "../wire/raw-click.ts";
 import { skipRejectedClick } from "../wire/rejected-click.ts";
 import type { Env } from "./config.ts";
 import { REJECTED_KEPT_AT_ONCE_MAX } from "./limits.ts";
+import { setShardCount } from "./shard/fixtures.ts";
 
 const SHARDS = 4;
 const URL = "https://edge/v1/clicks";
@@ -464,8 +465,12 @@ async function inShards<T>(work: (sql: SqlStorage) => T): Promise<T[]> {
 }
 
 /** The count that shards believe in; they refuse senders who know another. */
-async function setShardCount(count: number): Promise<void> {
-  await inShards((sql) => void sql.exec("UPDATE meta SET value = ? WHERE name = 'shards'", count));
+async function setShardCounts(count: number): Promise<void> {
+  const { SHARD_OBJECTS } = env as unknown as Env;
+  const names = Array.from({ length: SHARDS }, (_, shard) => `shard-${shard}`);
+  await Promise.all(
+    names.map((name) => setShardCount(SHARD_OBJECTS.get(SHARD_OBJECTS.idFromName(name)), count)),
+  );
 }
 
 /** All rows of all shards' rejected journals. */
@@ -564,12 +569,12 @@ describe("what was refused reaches clicks_rejected", () => {
     await expect.poll(counted, { timeout: 10_000 }).toEqual(refusals);
     const before = refusals.get("not_json")!;
     const log = vi.spyOn(console, "error");
-    await setShardCount(SHARDS + 1);
+    await setShardCounts(SHARDS + 1);
     await (await send("{")).text();
     await expect.poll(() => log.mock.calls.join(), { timeout: 10_000 }).toContain("shard is away");
     log.mockRestore();
     expect((await counted()).get("not_json")).toBe(before);
-    await setShardCount(SHARDS);
+    await setShardCounts(SHARDS);
     await (await send("{")).text();
     await expect.poll(counted, { timeout: 10_000 }).toEqual(refusals);
     expect(refusals.get("not_json")).toBe(before + 2);

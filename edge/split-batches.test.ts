@@ -9,6 +9,7 @@ import { isProblem, parseEnvelope } from "./click/parse-envelope.ts";
 import type { Env } from "./config.ts";
 import { ingest } from "./ingest.ts";
 import { JOURNAL_BYTES_MAX, SHARD_ANSWER_MS_MAX } from "./limits.ts";
+import { setShardCount } from "./shard/fixtures.ts";
 import type { ClickShard } from "./shard/shard.ts";
 
 const SHARDS = 4;
@@ -29,8 +30,6 @@ const tables = {
   newestNumber: (sql: SqlStorage) =>
     sql.exec<{ newest: number | null }>("SELECT max(number) AS newest FROM journal_clicks").one()
       .newest ?? 0,
-  setShardCount: (sql: SqlStorage, count: number) =>
-    void sql.exec("UPDATE meta SET value = ? WHERE name = 'shards'", count),
   /** Ids of all accepted clicks, as often as they stand there. */
   acceptedIds: (sql: SqlStorage) =>
     sql
@@ -173,8 +172,8 @@ const troubles: readonly Trouble[] = [
   },
   {
     name: "that was given another shard count",
-    begin: (shard) => inShard(shard, (sql) => tables.setShardCount(sql, SHARDS + 1)),
-    end: (shard) => inShard(shard, (sql) => tables.setShardCount(sql, SHARDS)),
+    begin: (shard) => setShardCount(stubOf(shard), SHARDS + 1),
+    end: (shard) => setShardCount(stubOf(shard), SHARDS),
     lasts: true,
     resent: "accepted",
   },

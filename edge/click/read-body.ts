@@ -27,11 +27,14 @@ export async function readBody(request: Request): Promise<string | Problem> {
       `content-encoding ${shown(encoding)} is not read here: send gzip or nothing`,
     );
   }
+  const length = request.headers.get("content-length");
   // A body that says how long it is needs not be read to be refused.
-  if (Number(request.headers.get("content-length") ?? 0) > BODY_BYTES_MAX) return tooLarge();
+  if (Number(length ?? 0) > BODY_BYTES_MAX) return tooLarge();
   try {
-    const sent = await collect(request.body);
-    if (sent === null) return tooLarge();
+    // In one call where its length is known, which is a third of what a single click costs (bench:edge).
+    const sent =
+      length === null ? await collect(request.body) : new Uint8Array(await request.arrayBuffer());
+    if (sent === null || sent.length > BODY_BYTES_MAX) return tooLarge();
     const bytes = encoding === "gzip" ? gunzipSync(sent, INFLATE_OPTIONS) : sent;
     if (bytes.length === 0) {
       return problem(400, "empty_body", `the body is empty: send {"sent_at":…,"clicks":[…]}`);

@@ -90,9 +90,9 @@ describe("a flush", () => {
 
 function groupCommit(
   commit: (group: Group) => Promise<void>,
-  { linger = () => Promise.resolve(), bytesMax = Infinity } = {},
+  { linger = () => Promise.resolve(), fullClicks = Infinity } = {},
 ): GroupCommit {
-  return new GroupCommit({ commit, linger, bytesMax, nowMs: () => 7 });
+  return new GroupCommit({ commit, linger, fullClicks, nowMs: () => 7 });
 }
 
 const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
@@ -177,7 +177,7 @@ describe("group commit", () => {
     let lingered!: () => void;
     const commit = groupCommit(
       async (group) => void groups.push(group.pieces.clicks.map((p) => p.low)),
-      { linger: () => new Promise((resolve) => (lingered = resolve)), bytesMax: 3 },
+      { linger: () => new Promise((resolve) => (lingered = resolve)), fullClicks: 3 },
     );
     const waits = async (n: number) => {
       commit.add("clicks", piece(n));

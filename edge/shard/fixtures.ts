@@ -3,6 +3,7 @@ import { env, runInDurableObject } from "cloudflare:test";
 import { reserve, utf8, writer, written } from "../../wire/cursor.ts";
 import { RAW_CLICK_BYTES_MAX, writeRawClick } from "../../wire/raw-click.ts";
 import type { Env } from "../config.ts";
+import type { ClickShard } from "./shard.ts";
 import { CountedSql } from "./sql.ts";
 
 let scratch = 0;
@@ -14,6 +15,20 @@ export async function withSql<Result>(
   const { SHARD_OBJECTS } = env as unknown as Env;
   const stub = SHARD_OBJECTS.get(SHARD_OBJECTS.idFromName(`scratch-${scratch++}`));
   return runInDurableObject(stub, (_, state) => body(new CountedSql(state.storage.sql), state));
+}
+
+/** The count of shards that one believes in: stored, and read by its next life. */
+export async function setShardCount(
+  stub: DurableObjectStub<ClickShard>,
+  count: number,
+): Promise<void> {
+  await runInDurableObject(stub, async (_, { storage }) => {
+    storage.sql.exec("UPDATE meta SET value = ? WHERE name = 'shards'", count);
+    await storage.sync();
+  });
+  await runInDurableObject(stub, (_, state) => state.abort("another shard count")).catch(
+    () => undefined,
+  );
 }
 
 export interface FixtureClick {

@@ -29,8 +29,8 @@ export interface GroupCommitParts {
   commit(group: Group): Promise<void>;
   /** Resolves when a group has waited for others long enough. */
   linger(): Promise<void>;
-  /** A group of so many bytes does not wait. */
-  readonly bytesMax: number;
+  /** A group of so many clicks does not wait for others. */
+  readonly fullClicks: number;
   nowMs(): number;
 }
 
@@ -47,7 +47,6 @@ export class GroupCommit {
   #current: Promise<void> | null = null;
   #next: Promise<void> | null = null;
   readonly #parts: GroupCommitParts;
-  #formingBytes = 0;
   #full = newSignal();
 
   constructor(parts: GroupCommitParts) {
@@ -55,9 +54,9 @@ export class GroupCommit {
   }
 
   add(chain: Chain, piece: GroupPiece): void {
-    this.#forming.pieces[chain].push(piece);
-    this.#formingBytes += piece.row.length;
-    if (this.#formingBytes >= this.#parts.bytesMax) this.#full.give();
+    const pieces = this.#forming.pieces[chain];
+    pieces.push(piece);
+    if (pieces.length >= this.#parts.fullClicks) this.#full.give();
   }
 
   /** Rejections that leave their number only. */
@@ -85,7 +84,6 @@ export class GroupCommit {
     await lingered;
     const group = this.#forming;
     this.#forming = newGroup();
-    this.#formingBytes = 0;
     this.#full = newSignal();
     this.#current = this.#next;
     this.#next = null;

@@ -5,6 +5,7 @@ import type { IngestAnswer } from "../../wire/ingest.ts";
 import { shardOf } from "../../wire/routing.ts";
 import type { Env } from "../config.ts";
 import { REJECTED_JOURNAL_BYTES_MAX } from "../limits.ts";
+import { setShardCount } from "./fixtures.ts";
 import type { ClickShard } from "./shard.ts";
 
 let unique = 0;
@@ -176,9 +177,7 @@ describe("rule 3: no id in memory that is not in storage", () => {
   test("a shard count that changed without ACCEPT_SINCE is refused as unavailable, and loses nothing", async () => {
     const batch = clicks(1);
     await answer({ clicks: batch });
-    await runInDurableObject(stubOf(batch[0]!.click_id), (_, state) => {
-      state.storage.sql.exec("UPDATE meta SET value = 5 WHERE name = 'shards'");
-    });
+    await setShardCount(stubOf(batch[0]!.click_id), 5);
     expect(
       await answer({
         clicks: clicks(1, batch[0]!.click_id.split(".")[0]).map((c) => ({
@@ -189,8 +188,6 @@ describe("rule 3: no id in memory that is not in storage", () => {
     ).toMatchObject({
       unavailable: 1,
     });
-    await runInDurableObject(stubOf(batch[0]!.click_id), (_, state) => {
-      state.storage.sql.exec("UPDATE meta SET value = 4 WHERE name = 'shards'");
-    });
+    await setShardCount(stubOf(batch[0]!.click_id), 4);
   });
 });

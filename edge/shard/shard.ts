@@ -22,6 +22,7 @@ import { edgeConfig } from "../config.ts";
 import type { EdgeConfig, Env } from "../config.ts";
 import {
   ALARM_DELAY_MS,
+  COMMIT_FULL_CLICKS,
   CONNECTION_IDLE_MS_MAX,
   DEDUP_SEGMENT_ROWS_MAX,
   FLUSH_BYTES,
@@ -71,7 +72,7 @@ export class ClickShard extends DurableObject<Env> {
   readonly #group = new GroupCommit({
     commit: (group) => this.#commit(group),
     linger: () => this.#linger(),
-    bytesMax: JOURNAL_ROW_BYTES_MAX,
+    fullClicks: COMMIT_FULL_CLICKS,
     nowMs: () => Date.now(),
   });
   readonly #figures = new ShardFigures(Date.now());
@@ -91,6 +92,8 @@ export class ClickShard extends DurableObject<Env> {
   readonly #nextNumber: Record<Chain, number> = { clicks: 1, rejected: 1 };
   readonly #loops: Record<Chain, FlushLoop> = { clicks: newLoop(), rejected: newLoop() };
   #acceptFromMs: number;
+  /** As it is stored; 0 when this life has not looked yet. */
+  #knownShards = 0;
   #running: Running | null = null;
   #alarmAtMs: number | null = null;
   #idleTimer: ReturnType<typeof setTimeout> | null = null;
@@ -179,8 +182,12 @@ export class ClickShard extends DurableObject<Env> {
    * with a newer ACCEPT_SINCE, before which every shard, old or new, answers `too_old`.
    */
   #checkShardCount(batch: ShardBatch): void {
+    if (this.#knownShards === batch.shards) return;
     const known = this.#storage.number("shards");
-    if (known === batch.shards) return;
+    if (known === batch.shards) {
+      this.#knownShards = known;
+      return;
+    }
     const since = this.#config.acceptSinceMs;
     if (known !== null && since <= (this.#storage.number("accept_since_ms") ?? 0)) {
       throw new Error(
@@ -189,6 +196,7 @@ export class ClickShard extends DurableObject<Env> {
     }
     this.#storage.setNumber("shards", batch.shards);
     this.#storage.setNumber("accept_since_ms", since);
+    this.#knownShards = batch.shards;
   }
 
   #forgetWhatMustGo(idCount: number): void {
