@@ -20,10 +20,15 @@ export interface EdgeFiles {
   writeConfig(textBindings: Readonly<Record<string, string>>): string;
 }
 
+/** Where workerd keeps the objects' SQLite files. @param directory of the edge's own state */
+export function edgeStorageDirectory(directory: string): string {
+  return join(directory, "storage");
+}
+
 /** @param directory of the edge's own state: bundle, configuration and storage. */
 export function prepareEdge(directory: string, port: number): EdgeFiles {
   const manifest = readEdgeManifest();
-  const storageDirectory = join(directory, "storage");
+  const storageDirectory = edgeStorageDirectory(directory);
   mkdirSync(storageDirectory, { recursive: true });
   // A copy, because a restart in the middle of a test must run the same code as the start, whatever
   // is built meanwhile.
