@@ -3,7 +3,7 @@
  * because an open outgoing WebSocket keeps the object awake and billed.
  */
 import { JetStreamApiError, jetstream, jetstreamManager } from "@nats-io/jetstream";
-import { headers, wsconnect } from "@nats-io/nats-core";
+import { headers, RequestError, wsconnect } from "@nats-io/nats-core";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { REPORT_HEADER } from "../../wire/report.ts";
 import { CONNECT_MS_MAX, PUBLISH_MS_MAX } from "../limits.ts";
@@ -77,7 +77,7 @@ export class NatsPublisher implements Publisher {
 
   /**
    * After a failure the connection is given up: whether it or the broker is at fault cannot be known
-   * here. Not after a refusal, which is an answer: one chain's full stream must not cut the other off.
+   * here. Not after a refusal, which is an answer: one chain's full or missing stream must not cut the other off.
    */
   async #with<T>(work: (nc: NatsConnection) => Promise<T>): Promise<T> {
     this.#connection ??= wsconnect({
@@ -91,13 +91,20 @@ export class NatsPublisher implements Publisher {
     try {
       return await work(await within(connection, CONNECT_MS_MAX + 1_000));
     } catch (error) {
-      if (!(error instanceof JetStreamApiError) && this.#connection === connection) this.close();
+      if (!isRefusal(error) && this.#connection === connection) this.close();
       if (error instanceof JetStreamApiError && error.code === WRONG_LAST_SEQUENCE) {
         throw new FenceLost(error);
       }
       throw new PublishFailure(error);
     }
   }
+}
+
+/** The broker's own word; where no stream takes a subject, it says that nobody answers there. */
+function isRefusal(error: unknown): boolean {
+  if (error instanceof JetStreamApiError) return true;
+  const cause = error instanceof Error ? error.cause : null;
+  return cause instanceof RequestError && cause.isNoResponders();
 }
 
 /** The client's own limit waits for the socket to close, and a peer that hangs never closes it. */

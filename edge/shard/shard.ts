@@ -251,7 +251,11 @@ export class ClickShard extends DurableObject<Env> {
 
   /** Out of journal, or out of memory for ids that were received too lately to be forgotten. */
   #isFull(): boolean {
-    return this.#journalBytes.clicks >= this.#config.journalBytesMax || this.#index.isFull;
+    return this.#isJournalFull() || this.#index.isFull;
+  }
+
+  #isJournalFull(): boolean {
+    return this.#journalBytes.clicks >= this.#config.journalBytesMax;
   }
 
   /**
@@ -422,6 +426,7 @@ export class ClickShard extends DurableObject<Env> {
       loop.busy = false;
     }
     if (loop.failures === 0 && flusher.pending()) this.#flushSoon(chain);
+    else if (loop.failures === 0 && this.#isJournalFull()) this.#flushWhenProvable(chain, flusher);
     this.#closeWhenIdle();
   }
 
@@ -436,6 +441,13 @@ export class ClickShard extends DurableObject<Env> {
       acceptFromMs: this.#acceptFromMs,
       rowsWritten: this.#sql.takeRowsWritten(),
     });
+  }
+
+  /** A full journal takes no clicks that would start another round: only a proof makes room. */
+  #flushWhenProvable(chain: Chain, flusher: Flusher): void {
+    const dueAtMs = flusher.proofDueAtMs();
+    if (dueAtMs === null) return;
+    this.#flushSoon(chain, Math.max(dueAtMs - Date.now(), this.#config.flushIntervalMs));
   }
 
   #keepConnection(): void {

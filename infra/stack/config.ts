@@ -14,6 +14,10 @@ export interface StackPorts {
   readonly natsMonitor: number;
 }
 
+/** In the order of starting: each needs those before it. */
+export const STACK_PARTS = ["nats", "clickhouse", "aggregator", "edge"] as const;
+export type StackPart = (typeof STACK_PARTS)[number];
+
 export interface StackOptions {
   /** `start`, `demo`, `test-…`: in messages, and where its state lives by default. */
   readonly name: string;
@@ -23,6 +27,8 @@ export interface StackOptions {
    * running stack's state is never deleted. By default state from earlier runs is kept.
    */
   readonly fresh?: boolean;
+  /** Which processes run, for tests that need only some; by default all. */
+  readonly parts?: readonly StackPart[];
   readonly ports: StackPorts;
   readonly database: string;
   /** Who the embedded ClickHouse answers, and as whom the stack's own clients come. Never printed. */

@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import { migrate } from "../clickhouse/migrate.ts";
 import { findNatsServer } from "../find-program.mjs";
 import { renderNatsConfig } from "../nats/render-nats-config.ts";
-import { inheritedEnvironment, type StackOptions } from "./config.ts";
+import { inheritedEnvironment, STACK_PARTS, type StackOptions, type StackPart } from "./config.ts";
 import { clickhouseLaunch, withUser } from "./clickhouse.ts";
 import { prepareEdge } from "./edge.ts";
 import {
@@ -36,9 +36,10 @@ export interface Stack {
     readonly natsWebSocket: string;
     readonly natsMonitor: string;
   };
-  readonly processes: Readonly<
-    Record<"nats" | "clickhouse" | "edge" | "aggregator", ManagedProcess>
-  >;
+  /** What `parts` leaves out was never started. */
+  readonly processes: Readonly<Record<StackPart, ManagedProcess>>;
+  /** Where what lasts is on disk. */
+  readonly directories: { readonly streams: string };
   /** Resolves when a process ends that nobody asked to: which, how, and the end of its log. */
   readonly unaskedExit: Promise<StackError>;
   /** Stops every process, in the order that loses no work. Calling it again waits for the same stop. */
@@ -48,8 +49,8 @@ export interface Stack {
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /**
- * Starts nats-server, the embedded ClickHouse, the aggregator and the edge, in this order, each when
- * the one before is ready. State from earlier runs is kept, unless `fresh`; logs begin anew.
+ * Starts nats-server, the embedded ClickHouse, the aggregator and the edge (or the `parts` asked for), in
+ * this order, each when the one before is ready. State from earlier runs is kept, unless `fresh`; logs begin anew.
  *
  * Until stop(), SIGINT, SIGTERM and SIGHUP stop the stack and end this process.
  *
@@ -107,6 +108,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     };
   });
 
+  const processes = { nats, clickhouse, aggregator, edge };
   let stopping: Promise<void> | undefined;
   const stop = () => (stopping ??= stopAll());
   const stopAll = async () => {
@@ -123,10 +125,11 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   try {
     await requireFreePorts(ports);
     await buildEdgeBundle();
-    for (const process of [nats, clickhouse, aggregator, edge]) {
-      if (process === aggregator) await migrateDatabase(options, urls.clickhouse);
+    for (const name of STACK_PARTS) {
+      if (options.parts?.includes(name) === false) continue;
+      if (name === "aggregator") await migrateDatabase(options, urls.clickhouse);
       if (stopping !== undefined) break;
-      await process.start();
+      await processes[name].start();
     }
     if (stopping !== undefined) throw new StackError(STOPPED);
   } catch (error) {
@@ -135,13 +138,20 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await stop();
     throw cause;
   }
-  return { urls, processes: { nats, clickhouse, edge, aggregator }, unaskedExit, stop };
+  const directories = {
+    streams: streamsDirectory(stateDirectory),
+  };
+  return { urls, processes, directories, unaskedExit, stop };
 }
 
 const STOPPED = "stopped while starting";
 
 type Overrides = Readonly<Record<string, string>>;
 type Urls = Stack["urls"];
+
+function streamsDirectory(stateDirectory: string): string {
+  return join(stateDirectory, "nats/jetstream");
+}
 
 function natsLaunch(options: StackOptions, urls: Urls): LaunchSpec {
   const directory = join(options.stateDirectory, "nats");
@@ -153,7 +163,7 @@ function natsLaunch(options: StackOptions, urls: Urls): LaunchSpec {
       port: options.ports.nats,
       webSocketPort: options.ports.natsWebSocket,
       monitorPort: options.ports.natsMonitor,
-      storeDirectory: join(directory, "jetstream"),
+      storeDirectory: streamsDirectory(options.stateDirectory),
     }),
   );
   const command = findNatsServer(inheritedEnvironment()["PATH"]);

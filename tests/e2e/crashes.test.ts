@@ -1,22 +1,22 @@
 /** Processes killed at named points of the way of one click: nothing lost, nothing doubled, the same bytes again. */
 import { readFileSync } from "node:fs";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { jetstream } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
-import type { Msg, NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { decodeBlock, isFault } from "../../wire/block.ts";
 import type { ResultOrigin } from "../../wire/block.ts";
 import { STREAM } from "../../wire/subjects.ts";
 import { PULL_EXPIRES_MS, TRIM_INTERVAL_MS } from "../../aggregator/limits.ts";
+import { startFailpointServer } from "../helpers/failpoint-server.ts";
 import { CLEAN, clean, startTestStack } from "../helpers/test-stack.ts";
 import type { TestStack } from "../helpers/test-stack.ts";
+import { watchPublishes } from "../helpers/watch-publishes.ts";
+import type { PublishWatch } from "../helpers/watch-publishes.ts";
 import { startTraffic } from "../traffic/traffic.ts";
 import type { Traffic } from "../traffic/traffic.ts";
 
-const ID_HEADER = "Nats-Msg-Id";
 /** Short windows and grace, so that the counts are there soon. */
 const QUICK = {
   windowSeconds: 2,
@@ -28,44 +28,19 @@ const AHEAD_MS_MAX = 40_000;
 
 let t: TestStack | undefined;
 let nc: NatsConnection | undefined;
+let watch: PublishWatch | undefined;
 let running: Traffic | undefined;
 afterEach(async () => {
   // After a failure the installations would go on, into the next test's stack.
   running?.stop();
   await running?.done.catch(() => undefined);
   await nc?.close();
+  await watch?.close();
   await t?.stop();
   nc = undefined;
+  watch = undefined;
   t = undefined;
 });
-
-/** Every message as it is published, repeats that JetStream drops included: bytes by message id. */
-async function watchPublishes(url: string): Promise<Map<string, Buffer[]>> {
-  const published = new Map<string, Buffer[]>();
-  nc = await connect({ servers: url });
-  nc.subscribe("clicks.>", {
-    callback: (_: Error | null, m: Msg) => {
-      const id = m.headers?.get(ID_HEADER) ?? "";
-      if (id !== "") published.set(id, [...(published.get(id) ?? []), Buffer.from(m.data)]);
-    },
-  });
-  await nc.flush();
-  return published;
-}
-
-/** Where workerd reports that it stands at a failpoint; never answers. */
-async function failpointServer(onReached: () => void): Promise<{ url: string; close(): void }> {
-  const server = createServer(() => onReached());
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  return {
-    url: `http://127.0.0.1:${port}`,
-    close() {
-      server.closeAllConnections();
-      server.close();
-    },
-  };
-}
 
 function traffic(seconds: number, name: string): Traffic {
   running = startTraffic({ url: t!.stack.urls.edge, rate: 400, seconds, ads: 200, seed: 11, name });
@@ -81,9 +56,9 @@ describe("workerd is killed", () => {
   ])("%s", async (_, point, repeats) => {
     t = await startTestStack("crash-edge", QUICK);
     const { edge } = t.stack.processes;
-    const published = await watchPublishes(t.stack.urls.nats);
+    watch = await watchPublishes(t.stack.urls.nats);
     let reached = Promise.withResolvers<void>();
-    const server = await failpointServer(() => reached.resolve());
+    const server = await startFailpointServer(() => reached.resolve());
     try {
       const run = traffic(10, point);
       for (let kill = 0; kill < KILLS; kill++) {
@@ -101,7 +76,7 @@ describe("workerd is killed", () => {
       server.close();
     }
     let repeated = 0;
-    for (const [id, [first, ...more]] of published) {
+    for (const [id, [first, ...more]] of watch.published) {
       repeated += more.length;
       expect(more.map((bytes) => `${id} ${bytes.equals(first!)}`)).toEqual(
         more.map(() => `${id} true`),
