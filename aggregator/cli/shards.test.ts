@@ -1,7 +1,6 @@
 /** `clickmill shards` against a broker: what it finds there, what it passes, and how it ends. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createConnection } from "node:net";
 import { createInterface } from "node:readline";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
@@ -10,6 +9,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startNatsServer } from "../../tests/helpers/nats-server.ts";
 import type { StartedNatsServer } from "../../tests/helpers/nats-server.ts";
+import { publishRaw } from "../../tests/helpers/raw-publish.ts";
 import { CLICKMILL, runClickmill } from "../../tests/helpers/run-clickmill.ts";
 import { ofVersion } from "../../tests/helpers/set-aside-fixtures.ts";
 import { EPOCH, rawFlush, rejectedFlush, shardReport } from "../../tests/helpers/shard-flushes.ts";
@@ -130,21 +130,7 @@ describe("shards", () => {
   test("have no report in headers that the client cannot read", async () => {
     const block = rawFlush({ shard: 5, flush: 1 });
     const head = Buffer.from(`NATS/1.0\r\nbad name: x\r\n${REPORT_HEADER}: ${GOOD}\r\n\r\n`);
-    const [host, port] = server.host.split(":");
-    const socket = createConnection(Number(port), host);
-    await once(socket, "connect");
-    socket.write(
-      Buffer.concat([
-        Buffer.from(`CONNECT {"headers":true,"verbose":false}\r\n`),
-        Buffer.from(`HPUB ${rawSubject(5)} ${head.length} ${head.length + block.length}\r\n`),
-        head,
-        block,
-        Buffer.from("\r\nPING\r\n"),
-      ]),
-    );
-    const answers = createInterface({ input: socket });
-    for await (const line of answers) if (line === "PONG") break;
-    socket.destroy();
+    await publishRaw(server.host, rawSubject(5), head, block);
     const { shards } = await shardsNow();
     expect(shards.at(-1)).toMatchObject({ shard: 5, flush: 1, notes: ["no report"] });
   });

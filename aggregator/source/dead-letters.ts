@@ -10,6 +10,7 @@ import {
 import type { StreamName } from "../../wire/subjects.ts";
 import { LIST_EXPIRES_MS, PUBLISH_MS_MAX } from "../limits.ts";
 import { answered, connectForCommand } from "./command-nats.ts";
+import { headersOf } from "./message-headers.ts";
 
 /** What the list shows of a set-aside message. */
 export interface LetterHead {
@@ -27,6 +28,7 @@ export interface LetterHead {
 }
 export interface Letter {
   readonly head: LetterHead;
+  /** None where they cannot be read: its head says so. */
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly data: Uint8Array;
 }
@@ -48,8 +50,10 @@ export interface DeadLetters {
   close(): Promise<void>;
 }
 
-/** Sent by the broker instead of the body. */
+/** Added by the broker, behind the message's own headers, where it sends no body. */
 const SIZE_HEADER = "Nats-Msg-Size";
+/** Not set aside by us: whoever published it in SET_ASIDE wrote them by hand. */
+const UNREADABLE_HEADERS = "unreadable headers";
 
 /** Every method throws CommandNatsError for what a person can do something about. */
 export async function openDeadLetters(natsUrl: string): Promise<DeadLetters> {
@@ -58,6 +62,8 @@ export async function openDeadLetters(natsUrl: string): Promise<DeadLetters> {
   const asked = <T>(work: () => Promise<T>): Promise<T> => answered(natsUrl, STREAM.setAside, work);
   // The check would be a request of its own; each of ours says the same when it fails.
   const manager = await jetstreamManager(nc, { timeout: PUBLISH_MS_MAX, checkAPI: false });
+  const askedSize = async (sequence: number): Promise<number> =>
+    (await manager.streams.getMessage(STREAM.setAside, { seq: sequence }))?.data.length ?? 0;
   return {
     list: (limit, stream, afterSequence) =>
       asked(async () => {
@@ -74,9 +80,10 @@ export async function openDeadLetters(natsUrl: string): Promise<DeadLetters> {
         let more = 0;
         const messages = await consumer.fetch({ max_messages: limit, expires: LIST_EXPIRES_MS });
         for await (const m of messages) {
-          const keptByteCount = Number(m.headers?.get(SIZE_HEADER) ?? m.data.length);
           const setAsideMs = Number(m.timestampNanos / 1_000_000n);
-          letters.push(headOf(m.seq, setAsideMs, m.subject, m.headers, keptByteCount));
+          const headers = headersOf(m);
+          const keptByteCount = saidSize(headers) ?? (await askedSize(m.seq));
+          letters.push(headOf(m.seq, setAsideMs, m.subject, headers, keptByteCount));
           more = m.info.pending;
           if (more === 0) break;
         }
@@ -86,10 +93,15 @@ export async function openDeadLetters(natsUrl: string): Promise<DeadLetters> {
       asked(async () => {
         const m = await manager.streams.getMessage(STREAM.setAside, { seq: sequence });
         if (m === null) return null;
+        const { data } = m;
+        const headers = headersOf(m);
         return {
-          head: headOf(m.seq, m.time.getTime(), m.subject, m.header, m.data.length),
-          headers: m.header.keys().map((name) => [name, m.header.values(name).join(", ")] as const),
-          data: m.data,
+          head: headOf(m.seq, m.time.getTime(), m.subject, headers, data.length),
+          headers: Array.from(
+            headers ?? [],
+            ([name, values]) => [name, values.join(", ")] as const,
+          ),
+          data,
         };
       }),
     publish: (subject, id, data) =>
@@ -112,11 +124,17 @@ export async function openDeadLetters(natsUrl: string): Promise<DeadLetters> {
   };
 }
 
+/** Null where headers that nobody can read, or that do not end, hide what the broker added: then the body is asked for. */
+function saidSize(headers: MsgHdrs | null): number | null {
+  const said = headers?.last(SIZE_HEADER) ?? "";
+  return /^\d{1,9}$/.test(said) ? Number(said) : null;
+}
+
 function headOf(
   sequence: number,
   setAsideMs: number,
   subject: string,
-  headers: MsgHdrs | undefined,
+  headers: MsgHdrs | null,
   keptByteCount: number,
 ): LetterHead {
   const saidByteCount = Number(headers?.get(SET_ASIDE_HEADER.byteCount) ?? "");
@@ -126,7 +144,7 @@ function headOf(
     stream: streamOfSetAside(subject),
     fromSubject: headers?.get(SET_ASIDE_HEADER.subject) ?? "",
     fromSequence: headers?.get(SET_ASIDE_HEADER.sequence) ?? "",
-    reason: headers?.get(SET_ASIDE_HEADER.reason) ?? "",
+    reason: headers === null ? UNREADABLE_HEADERS : headers.get(SET_ASIDE_HEADER.reason),
     // An older reader did not say it, and kept all.
     byteCount: Number.isSafeInteger(saidByteCount)
       ? Math.max(saidByteCount, keptByteCount)

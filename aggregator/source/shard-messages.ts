@@ -1,6 +1,6 @@
 /** The newest message of every shard, read where the shards left it: nothing is asked of the edge. */
 import { jetstreamManager } from "@nats-io/jetstream";
-import type { JetStreamManager, StoredMsg } from "@nats-io/jetstream";
+import type { JetStreamManager } from "@nats-io/jetstream";
 import { SHARDS_MAX } from "../../wire/limits.ts";
 import { REPORT_HEADER } from "../../wire/report.ts";
 import {
@@ -13,6 +13,7 @@ import {
 } from "../../wire/subjects.ts";
 import { PUBLISH_MS_MAX, SHARD_READS_AT_ONCE } from "../limits.ts";
 import { answered, connectForCommand } from "./command-nats.ts";
+import { headerOf } from "./message-headers.ts";
 
 /** A shard's two chains of flushes: counted clicks, and rejected ones. */
 export type ShardChain = "clicks" | "rejected";
@@ -21,7 +22,7 @@ export interface ShardMessage {
   readonly shard: number;
   readonly chain: ShardChain;
   readonly brokerTimeMs: number;
-  /** Of REPORT_HEADER; undefined where there is none, or where the headers are none. */
+  /** Of REPORT_HEADER; undefined where there is none, or where the headers cannot be read. */
   readonly report: string | undefined;
   readonly data: Uint8Array;
 }
@@ -88,7 +89,8 @@ async function readChain(
       // Trimmed since they were listed.
       if (m === null) return [];
       const { data } = m;
-      return [{ shard, chain, brokerTimeMs: m.time.getTime(), report: reportOf(m), data }];
+      const report = headerOf(m, REPORT_HEADER) || undefined;
+      return [{ shard, chain, brokerTimeMs: m.time.getTime(), report, data }];
     });
     messages.push(...(await Promise.all(asked)).flat());
   }
@@ -99,13 +101,4 @@ async function readChain(
 function shardOf(subject: string, subjectOf: (shard: number) => string): number | null {
   const shard = Number(subject.slice(subject.lastIndexOf(".") + 1));
   return shard < SHARDS_MAX && subjectOf(shard) === subject ? shard : null;
-}
-
-/** The client reads headers when they are asked for, and throws for names that it would not write itself. */
-function reportOf(message: StoredMsg): string | undefined {
-  try {
-    return message.header.get(REPORT_HEADER) || undefined;
-  } catch {
-    return undefined;
-  }
 }

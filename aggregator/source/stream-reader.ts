@@ -7,6 +7,7 @@ import type { JetStreamClient, JetStreamManager, JsMsg } from "@nats-io/jetstrea
 import { HEARTBEAT_MS, PULL_EXPIRES_MS, READ_AHEAD_BYTES } from "../limits.ts";
 import type { Log } from "../ops/log.ts";
 import { retry } from "../ops/retry.ts";
+import { headerOf } from "./message-headers.ts";
 import { isNatsFailure } from "./nats-failure.ts";
 
 /** A message as the deciding code sees it. */
@@ -15,7 +16,7 @@ export interface StreamMessage {
   readonly sequence: number;
   /** Broker time, milliseconds since 1970. */
   readonly brokerTimeMs: number;
-  /** The Nats-Msg-Id header; empty for ticks. */
+  /** The Nats-Msg-Id header; empty for ticks, and where the headers cannot be read. */
   readonly id: string;
   readonly data: Uint8Array;
   /** Messages behind this one that match the filter, when it was delivered. */
@@ -66,7 +67,7 @@ function streamMessage(m: JsMsg): StreamMessage {
     subject: m.subject,
     sequence: m.seq,
     brokerTimeMs: Number(m.timestampNanos / 1_000_000n),
-    id: m.headers?.get(MESSAGE_ID_HEADER) ?? "",
+    id: headerOf(m, MESSAGE_ID_HEADER),
     data: m.data,
     pending: m.info.pending,
   };
@@ -98,7 +99,7 @@ export async function storedMessage(
   return {
     subject: m.subject,
     sequence: m.seq,
-    id: m.header.get(MESSAGE_ID_HEADER),
+    id: headerOf(m, MESSAGE_ID_HEADER),
     brokerTimeMs: m.time.getTime(),
     data: m.data,
   };

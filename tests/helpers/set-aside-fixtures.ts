@@ -112,6 +112,54 @@ function flipped(bytes: Uint8Array, bit: number): Uint8Array {
   return other;
 }
 
+interface StrangeHeaders {
+  readonly bytes: Uint8Array;
+  /** The message id that they give; null where nobody can read them. */
+  readonly id: string | null;
+}
+const strange = (
+  id: string | null,
+  ...parts: readonly (string | Uint8Array)[]
+): StrangeHeaders => ({
+  bytes: Buffer.concat(parts.map((part) => Buffer.from(part))),
+  id,
+});
+const NO_UTF8 = Uint8Array.of(0xff, 0xc3);
+const LONG_ID = "i".repeat(60_000);
+
+/** What the broker stores where headers stand, and no client of ours writes. */
+export const STRANGE_HEADERS: Readonly<Record<string, StrangeHeaders>> = {
+  "a bare line feed in a value": strange(null, "NATS/1.0\r\na: b\nc\r\n\r\n"),
+  "a name that is no UTF-8": strange(null, "NATS/1.0\r\n", NO_UTF8, ": b\r\n\r\n"),
+  "a zero in a name": strange(null, "NATS/1.0\r\na\0: b\r\nNats-Msg-Id: zero\r\n\r\n"),
+  "no name": strange("no name", "NATS/1.0\r\n: b\r\nNats-Msg-Id: no name\r\n\r\n"),
+  "an id that is no UTF-8": strange(
+    "\ufffd\ufffd",
+    "NATS/1.0\r\nNats-Msg-Id: ",
+    NO_UTF8,
+    "\r\n\r\n",
+  ),
+  "no version": strange("no version", "a: b\r\nNats-Msg-Id: no version\r\n\r\n"),
+  "no line": strange("", "garbage"),
+  "line feeds only": strange("", "NATS/1.0\na: b\nNats-Msg-Id: lost\n\n"),
+  "no end": strange("no end", "NATS/1.0\r\na: b\r\nNats-Msg-Id: no end"),
+  "two ids": strange("one", "NATS/1.0\r\nNats-Msg-Id: one\r\nNats-Msg-Id: two\r\n\r\n"),
+  "a broker's status": strange("", "NATS/1.0 503 No Responders\r\n\r\n"),
+  "a size of their own": strange(
+    "size",
+    "NATS/1.0\r\nNats-Msg-Id: size\r\nNats-Msg-Size: 7\r\n\r\n",
+  ),
+  "an id of 60 KB": strange(LONG_ID, `NATS/1.0\r\nNats-Msg-Id: ${LONG_ID}\r\n\r\n`),
+  "60 KB of them": strange(
+    "many",
+    "NATS/1.0\r\n",
+    "a: b\r\n".repeat(10_000),
+    "Nats-Msg-Id: many\r\n\r\n",
+  ),
+  // The last: what is newest on a subject is asked for most.
+  "a space in a name": strange(null, "NATS/1.0\r\nbad name: b\r\nNats-Msg-Id: space\r\n\r\n"),
+};
+
 /** What nats-server takes unless told otherwise: with headers, the same bytes are longer than that. */
 const NATS_PAYLOAD_BYTES_MAX = 1_048_576;
 
