@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { MockInstance } from "vitest";
 import { askShard } from "./ask-shard.ts";
+import { encodeAnswer } from "./click/batch-bytes.ts";
 import { countedBatch } from "./click/batches.ts";
 import type { Env } from "./config.ts";
 import { SHARD_ANSWER_MS_MAX } from "./limits.ts";
@@ -10,7 +11,7 @@ import type { ShardAnswer } from "./shard/fate.ts";
 const BATCH = countedBatch(3, 4, []);
 const ANSWER: ShardAnswer = { fates: new Uint8Array(0), rejectedTaken: true };
 
-type Accept = () => Promise<ShardAnswer>;
+type Accept = () => Promise<Uint8Array>;
 
 /** An Env whose every shard is this one; `names` are those that were asked for, one for each stub. */
 function envOf(accept: Accept): { env: Env; names: string[] } {
@@ -36,9 +37,9 @@ afterEach(() => {
 
 describe("a shard's answer", () => {
   test("is what askShard answers, after one call to the shard of the batch", async () => {
-    const accept = vi.fn<Accept>(() => Promise.resolve(ANSWER));
+    const accept = vi.fn<Accept>(() => Promise.resolve(encodeAnswer(ANSWER)));
     const { env, names } = envOf(accept);
-    expect(await askShard(env, BATCH)).toBe(ANSWER);
+    expect(await askShard(env, BATCH)).toEqual(ANSWER);
     expect(accept).toHaveBeenCalledTimes(1);
     expect(names).toEqual(["shard-3"]);
     expect(log).not.toHaveBeenCalled();
@@ -85,12 +86,12 @@ describe("a shard's answer", () => {
 
   test("that comes too late, as fates or as an error, changes nothing and breaks nothing", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    const late = Promise.withResolvers<ShardAnswer>();
-    const failed = Promise.withResolvers<ShardAnswer>();
+    const late = Promise.withResolvers<Uint8Array>();
+    const failed = Promise.withResolvers<Uint8Array>();
     const asked = [late, failed].map(({ promise }) => askShard(envOf(() => promise).env, BATCH));
     await vi.advanceTimersByTimeAsync(SHARD_ANSWER_MS_MAX);
     expect(await Promise.all(asked)).toEqual([null, null]);
-    late.resolve(ANSWER);
+    late.resolve(encodeAnswer(ANSWER));
     // An unhandled rejection would fail the run.
     failed.reject(new Error("too late"));
     await vi.advanceTimersByTimeAsync(0);

@@ -1,4 +1,5 @@
 /** The Worker's call to a shard: bounded in time, and never repeated here. */
+import { decodeAnswer, encodeBatch } from "./click/batch-bytes.ts";
 import type { ShardBatch } from "./click/batches.ts";
 import type { Env } from "./config.ts";
 import { SHARD_ANSWER_MS_MAX } from "./limits.ts";
@@ -12,17 +13,8 @@ export async function askShard(env: Env, batch: ShardBatch): Promise<ShardAnswer
     timer = setTimeout(() => resolve(null), SHARD_ANSWER_MS_MAX);
   });
   const answer = stub
-    .accept({
-      shard: batch.shard,
-      shards: batch.shards,
-      rows: batch.rows,
-      rowEnds: batch.rowEnds,
-      rejectedRows: batch.rejectedRows,
-      rejectedEnds: batch.rejectedEnds,
-      counted: batch.counted,
-      skewMs: batch.skewMs,
-      invalidReason: batch.invalidReason,
-    })
+    .accept(encodeBatch(batch))
+    .then(decodeAnswer)
     .catch((error: unknown) => {
       console.error(
         JSON.stringify({

@@ -19,17 +19,17 @@ import { skewOf, stampTime } from "./stamp.ts";
 export const DEFAULT_ACCOUNT = "default";
 export const DEFAULT_KEY_ID = "none";
 
-/** What one shard gets of a request. Structured-clonable. */
+/** What one shard gets of a request (as bytes: batch-bytes.ts). */
 export interface ShardBatch {
   readonly shard: number;
   /** SHARDS as the sender knows it; the shard refuses a count that is not its own. */
   readonly shards: number;
   /** clicks_raw rows with empty units, and where each ends. */
   readonly rows: Uint8Array;
-  readonly rowEnds: Uint32Array;
+  readonly rowEnds: readonly number[];
   /** clicks_rejected rows with empty units, and where each ends. */
   readonly rejectedRows: Uint8Array;
-  readonly rejectedEnds: Uint32Array;
+  readonly rejectedEnds: readonly number[];
   /** What was refused without leaving a row: requests that could not be read. */
   readonly counted: readonly CountedRejections[];
   /** The same for all rows: the request's skew (ms; null without a client clock) and invalid_reason ("" for none). */
@@ -133,7 +133,13 @@ interface OpenBatch {
 }
 
 function newBatch(): OpenBatch {
-  return { rows: writer(), rowEnds: [], rejectedRows: writer(0), rejectedEnds: [], places: [] };
+  return {
+    rows: writer(RAW_CLICK_BYTES_MAX),
+    rowEnds: [],
+    rejectedRows: writer(0),
+    rejectedEnds: [],
+    places: [],
+  };
 }
 
 function openBatch(open: Map<number, OpenBatch>, shard: number): OpenBatch {
@@ -188,11 +194,10 @@ function closed(
     shard,
     shards,
     ...figures,
-    // Copies of just these bytes: a view would take its whole buffer along through the call.
-    rows: written(batch.rows).slice(),
-    rowEnds: Uint32Array.from(batch.rowEnds),
-    rejectedRows: written(batch.rejectedRows).slice(),
-    rejectedEnds: Uint32Array.from(batch.rejectedEnds),
+    rows: written(batch.rows),
+    rowEnds: batch.rowEnds,
+    rejectedRows: written(batch.rejectedRows),
+    rejectedEnds: batch.rejectedEnds,
     counted: [],
     places: batch.places,
   };

@@ -17,6 +17,7 @@ import {
   writeCountedRejections,
 } from "../../wire/rejected-click.ts";
 import type { CountedRejections, RejectionKind } from "../../wire/rejected-click.ts";
+import { decodeBatch, encodeAnswer } from "../click/batch-bytes.ts";
 import type { ShardBatch } from "../click/batches.ts";
 import { edgeConfig } from "../config.ts";
 import type { EdgeConfig, Env } from "../config.ts";
@@ -41,7 +42,6 @@ import { NatsPublisher, PublishFailure } from "../publish/publisher.ts";
 import { DedupIndex, limitAfterDropping } from "./dedup-index.ts";
 import { DedupStorage } from "./dedup-storage.ts";
 import { FATE } from "./fate.ts";
-import type { ShardAnswer } from "./fate.ts";
 import { ShardFigures } from "./figures.ts";
 import { Fingerprints } from "./flush-blocks.ts";
 import { Flusher } from "./flusher.ts";
@@ -121,17 +121,18 @@ export class ClickShard extends DurableObject<Env> {
   }
 
   /**
-   * Decides and keeps one batch. Resolves when every `accepted` and `duplicate` of the answer, and
+   * Decides and keeps one batch (batch-bytes.ts). Resolves when every `accepted` and `duplicate` of the answer, and
    * every rejected click that is kept or counted, is durable.
    */
-  async accept(batch: ShardBatch): Promise<ShardAnswer> {
+  async accept(bytes: Uint8Array): Promise<Uint8Array> {
+    const batch = decodeBatch(bytes);
     const running = this.#running ?? this.#start(batch.shard);
     this.#checkShardCount(batch);
     this.#forgetWhatMustGo(batch.rowEnds.length);
     const fates = this.#decide(batch, running);
     const rejectedTaken = this.#takeRejected(batch);
     await this.#group.settled();
-    return { fates, rejectedTaken };
+    return encodeAnswer({ fates, rejectedTaken });
   }
 
   /** Stands behind the timers: after an eviction or a crash it is what flushes. */
@@ -473,7 +474,7 @@ export class ClickShard extends DurableObject<Env> {
 /** Rejected rows of a batch, with what they are counted by. */
 function rejectedRowsOf(batch: ShardBatch): { row: Uint8Array; kind: RejectionKind }[] {
   let start = 0;
-  return Array.from(batch.rejectedEnds, (end) => {
+  return batch.rejectedEnds.map((end) => {
     const row = batch.rejectedRows.subarray(start, end);
     start = end;
     return { row, kind: rejectionKindOf(reader(row)) };

@@ -1,0 +1,69 @@
+/** What Worker and shard say to each other. */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { FATE } from "../shard/fate.ts";
+import { decodeAnswer, decodeBatch, encodeAnswer, encodeBatch } from "./batch-bytes.ts";
+import type { ShardBatch } from "./batches.ts";
+
+const rows = fc
+  .array(fc.uint8Array({ minLength: 1, maxLength: 20 }), { maxLength: 5 })
+  .map((parts) => {
+    let end = 0;
+    return {
+      ends: parts.map((part) => (end += part.length)),
+      bytes: Uint8Array.from(parts.flatMap((part) => [...part])),
+    };
+  });
+const text = fc.string({ unit: "grapheme", maxLength: 10 });
+
+const batches: fc.Arbitrary<ShardBatch> = fc
+  .record({
+    shard: fc.integer({ min: 0, max: 4_095 }),
+    shards: fc.integer({ min: 1, max: 4_096 }),
+    skewMs: fc.option(fc.maxSafeInteger()),
+    invalidReason: fc.constantFrom("", "bot_user_agent"),
+    counted: fc.array(
+      fc.record({ account: text, keyId: text, code: text, field: text, count: fc.nat() }),
+      { maxLength: 2 },
+    ),
+    clicks: rows,
+    rejected: rows,
+  })
+  .map(({ clicks, rejected, ...batch }) => ({
+    ...batch,
+    rows: clicks.bytes,
+    rowEnds: clicks.ends,
+    rejectedRows: rejected.bytes,
+    rejectedEnds: rejected.ends,
+  }));
+
+test("a batch arrives as it was sent", () => {
+  fc.assert(
+    fc.property(batches, (batch) => {
+      expect(decodeBatch(encodeBatch(batch))).toEqual(batch);
+    }),
+  );
+});
+
+test("a batch that is cut off anywhere is an error, and so is another version", () => {
+  fc.assert(
+    fc.property(batches, fc.nat(), (batch, cut) => {
+      const bytes = encodeBatch(batch);
+      expect(() => decodeBatch(bytes.subarray(0, cut % bytes.length))).toThrow(/./);
+      expect(() => decodeBatch(Uint8Array.from(bytes, (b, i) => (i === 0 ? 2 : b)))).toThrow(
+        /versions 1 and 2/,
+      );
+    }),
+  );
+});
+
+test("an answer arrives as it was sent, and nothing else is one", () => {
+  const fates = Uint8Array.from(Object.values(FATE));
+  for (const rejectedTaken of [true, false]) {
+    expect(decodeAnswer(encodeAnswer({ fates, rejectedTaken }))).toEqual({ fates, rejectedTaken });
+  }
+  const none = { fates: new Uint8Array(0), rejectedTaken: true };
+  expect(decodeAnswer(encodeAnswer(none))).toEqual(none);
+  expect(() => decodeAnswer(Uint8Array.of(2, 1, 0))).toThrow(/versions 1 and 2/);
+  expect(() => decodeAnswer(Uint8Array.of(1))).toThrow(/./);
+});
