@@ -19,6 +19,22 @@ const COMMIT_IDS = 20;
 /** A click's row in the journal; the bench does not look at it. */
 const ROW_BYTES = 250;
 
+/** What the bench asks of an object inside workerd: to receive clicks, as `receive` says, and then to look some up. */
+export interface Step {
+  readonly bucket: number;
+  readonly from: number;
+  readonly to: number;
+  readonly seals: boolean;
+  /** Clicks whose numbers are in steps of this from 0 on are looked up, up to `to`. 0: none. */
+  readonly lookUpEvery: number;
+}
+
+export interface StepAnswer {
+  readonly ids: number;
+  readonly indexBytes: number;
+  readonly missed: number;
+}
+
 export class Remembered {
   readonly #storage: ShardStorage;
   readonly #index: DedupIndex;
