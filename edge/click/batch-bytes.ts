@@ -20,7 +20,6 @@ import {
   readU16,
   readU32,
   readU8,
-  reserve,
   textOf,
   utf8,
   writeAscii,
@@ -46,9 +45,7 @@ const NOTHING = new Uint8Array(0);
 
 export function encodeBatch(batch: ShardBatch): Uint8Array {
   const counted = batch.counted.length === 0 ? NOTHING : utf8(JSON.stringify(batch.counted));
-  const c = writer(0);
-  reserve(
-    c,
+  const c = writer(
     HEAD_BYTES_MAX +
       batch.invalidReason.length +
       counted.length +

@@ -124,10 +124,13 @@ export function countedBatch(
   return { ...closed(shard, shards, newBatch(), { skewMs: null, invalidReason: "" }), counted };
 }
 
+const NOTHING = new Uint8Array(0);
+
 interface OpenBatch {
   readonly rows: Cursor;
   readonly rowEnds: number[];
-  readonly rejectedRows: Cursor;
+  /** Null before the first: most requests have none, and a cursor's buffer costs more than a click. */
+  rejectedRows: Cursor | null;
   readonly rejectedEnds: number[];
   readonly places: number[];
 }
@@ -136,7 +139,7 @@ function newBatch(): OpenBatch {
   return {
     rows: writer(RAW_CLICK_BYTES_MAX),
     rowEnds: [],
-    rejectedRows: writer(0),
+    rejectedRows: null,
     rejectedEnds: [],
     places: [],
   };
@@ -158,8 +161,9 @@ function addRejected(
   body: string,
   facts: RequestFacts,
 ): void {
-  reserve(batch.rejectedRows, REJECTED_CLICK_BYTES_MAX);
-  writeRejectedClick(batch.rejectedRows, {
+  const rows = (batch.rejectedRows ??= writer());
+  reserve(rows, REJECTED_CLICK_BYTES_MAX);
+  writeRejectedClick(rows, {
     shard,
     receivedAtMs: facts.receivedAtMs,
     account: DEFAULT_ACCOUNT,
@@ -174,7 +178,7 @@ function addRejected(
     body,
     sentAtMs: facts.sentAtMs,
   });
-  batch.rejectedEnds.push(batch.rejectedRows.at);
+  batch.rejectedEnds.push(rows.at);
 }
 
 function close(shard: number, batch: OpenBatch, facts: RequestFacts): BatchForShard {
@@ -196,7 +200,7 @@ function closed(
     ...figures,
     rows: written(batch.rows),
     rowEnds: batch.rowEnds,
-    rejectedRows: written(batch.rejectedRows),
+    rejectedRows: batch.rejectedRows === null ? NOTHING : written(batch.rejectedRows),
     rejectedEnds: batch.rejectedEnds,
     counted: [],
     places: batch.places,

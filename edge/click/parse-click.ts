@@ -4,6 +4,7 @@
  * By hand, because a schema library's compiled mode needs `eval`, which Workers do not have, and this
  * is the hottest parse we own.
  */
+import { utf8 } from "../../wire/cursor.ts";
 import type { RejectionCode } from "../../wire/ingest.ts";
 import {
   AD_ID_BYTES_MAX,
@@ -41,7 +42,6 @@ export function isRejection(parsed: Click | Rejection): parsed is Rejection {
 const SECONDS_MIN = 1_000_000_000;
 const SECONDS_MAX = 10_000_000_000;
 
-const encoder = new TextEncoder();
 const NOTHING = new Uint8Array(0);
 
 /** @param value one element of `clicks`, as JSON.parse gave it */
@@ -69,7 +69,7 @@ export function parseClick(value: unknown): Click | Rejection {
     if (typeof user !== "string") {
       return reject("wrong_type", "user_id", "send user_id as text, or leave it out", named);
     }
-    userId = encoder.encode(user);
+    userId = utf8(user);
     if (userId.length > USER_ID_BYTES_MAX) {
       return reject(
         "too_long",

@@ -37,24 +37,27 @@ export interface FixtureClick {
   /** Milliseconds since 1970. */
   readonly eventTimeMs: number;
   readonly account?: string;
+  readonly country?: string;
+  readonly device?: string;
+  readonly invalidReason?: string;
 }
 
 /** clicks_raw rows with empty units. */
 export function rawRows(shard: number, clicks: readonly FixtureClick[]): Uint8Array {
   const c = writer();
-  for (const { clickId, adId, eventTimeMs, account } of clicks) {
+  for (const { clickId, adId, eventTimeMs, ...click } of clicks) {
     reserve(c, RAW_CLICK_BYTES_MAX);
     writeRawClick(c, {
       shard,
       receivedAtMs: eventTimeMs,
       eventTimeMs,
       timeSource: "client",
-      account: account ?? "default",
+      account: click.account ?? "default",
       clickId,
       adId,
-      country: "KR",
-      device: "mobile",
-      invalidReason: "",
+      country: click.country ?? "KR",
+      device: click.device ?? "mobile",
+      invalidReason: click.invalidReason ?? "",
       keyId: "none",
       userId: utf8("ü"),
       ip: "::1",

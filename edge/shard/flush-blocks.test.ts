@@ -1,10 +1,12 @@
 /** A flush's messages: what they hold, and that they are the same bytes whenever they are made. */
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { decodeBlock, isFault, WIRE_VERSION } from "../../wire/block.ts";
 import { reader, utf8 } from "../../wire/cursor.ts";
 import { readPartial } from "../../wire/partial.ts";
-import { readRawClick } from "../../wire/raw-click.ts";
+import { DEDUP_KEY_OFFSET, readRawClick, walkRawClick } from "../../wire/raw-click.ts";
 import { partitionOf } from "../../wire/routing.ts";
+import { Fingerprints } from "./fingerprints.ts";
 import { rawRows } from "./fixtures.ts";
 import { assertAsRecorded, makeFlush, recipeOf } from "./flush-blocks.ts";
 import type { FlushRecipe } from "./flush-blocks.ts";
@@ -31,7 +33,22 @@ function journalRow(
     3,
     clicks.map(([clickId, adId, ms]) => ({ clickId, adId, eventTimeMs: T + ms })),
   );
-  return { number, rowCount: clicks.length, rows };
+  return { number, rowCount: clicks.length, rows, fingerprints: fingerprintsOf(rows) };
+}
+
+/** As the shard makes them. */
+function fingerprintsOf(rows: Uint8Array): Uint32Array {
+  const of = new Fingerprints(identity.fingerprintKey);
+  const c = reader(rows);
+  const spans = { start: 0, partialKeyStart: 0, partialKeyEnd: 0 };
+  const lanes: number[] = [];
+  while (c.at < rows.length) {
+    walkRawClick(c, spans);
+    lanes.push(
+      ...of.of(rows, spans.start + DEDUP_KEY_OFFSET, spans.partialKeyStart).subarray(0, 2),
+    );
+  }
+  return Uint32Array.from(lanes);
 }
 
 const ads = Array.from({ length: 20 }, (_, i) => `ad-${i}`);
@@ -128,5 +145,85 @@ test("the hash of ids does not depend on the clicks' order", () => {
 test("a journal row whose count is not its rows' is an impossible state", () => {
   expect(() => makeFlush(recipe, identity, [{ ...journal()[0]!, rowCount: 19 }])).toThrow(
     /counts 19 rows/,
+  );
+  expect(() => makeFlush(recipe, identity, [{ ...journal()[0]!, rowCount: 21 }])).toThrow(
+    /counts 21 rows, its bytes hold 20/,
+  );
+});
+
+test("a journal row that has not an id for each click is an impossible state", () => {
+  const [row] = journal();
+  const fingerprints = row!.fingerprints.subarray(2);
+  expect(() => makeFlush(recipe, identity, [{ ...row!, fingerprints }])).toThrow(
+    /ids of 19 rows of 20/,
+  );
+});
+
+const someClicks = fc.array(
+  fc.record({
+    clickId: fc.integer({ min: 0, max: 1_000_000 }).map((n) => `install.${n}`),
+    // Few enough to meet again, some the beginnings of others.
+    adId: fc.oneof(fc.stringMatching(/^[ab]{1,4}$/), fc.stringMatching(/^[ -~]{1,64}$/)),
+    eventTimeMs: fc.integer({ min: 0, max: 400_000 }).map((ms) => T + ms),
+    country: fc.constantFrom("KR", "US"),
+    device: fc.constantFrom("mobile", "other"),
+    invalidReason: fc.constantFrom("", "bot"),
+  }),
+  { minLength: 1, maxLength: 60 },
+);
+
+test("a flush of any clicks is what a plain sum over them says, in order of first sight", () => {
+  fc.assert(
+    fc.property(
+      fc.array(someClicks, { minLength: 1, maxLength: 4 }),
+      fc.constantFrom(1, 10, 60),
+      fc.integer({ min: 1, max: 5 }),
+      fc.uint8Array({ minLength: 16, maxLength: 16 }),
+      (commits, windowSeconds, partitions, fingerprintKey) => {
+        const rows = commits.map((clicks, i) => {
+          const bytes = rawRows(3, clicks);
+          const fingerprints = fingerprintsOf(bytes);
+          return { number: i + 1, rowCount: clicks.length, rows: bytes, fingerprints };
+        });
+        const counts = new Map<string, number>();
+        for (const click of commits.flat()) {
+          const ad = utf8(click.adId);
+          const key = JSON.stringify([
+            partitionOf(ad, 0, ad.length, partitions),
+            Math.floor(click.eventTimeMs / 1_000 / windowSeconds) * windowSeconds,
+            click.adId,
+            click.country,
+            click.device,
+            click.invalidReason,
+          ]);
+          counts.set(key, (counts.get(key) ?? 0) + 1);
+        }
+        let ids = 0n;
+        for (const { fingerprints } of rows) {
+          for (const id of new BigUint64Array(fingerprints.slice().buffer)) ids += id;
+        }
+
+        const of = { ...recipe, windowSeconds, partitions };
+        const [raw, ...partials] = makeFlush(of, { ...identity, fingerprintKey }, rows).map(
+          ({ bytes }) => decoded(bytes),
+        );
+        expect(raw!.origin).toMatchObject({ kind: "raw", idsHash: BigInt.asUintN(64, ids) });
+        const found = partials.flatMap(({ origin, rows: count, body }) => {
+          if (origin.kind !== "partial") throw new Error(origin.kind);
+          const c = reader(body);
+          let sum = 0;
+          const entries = Array.from({ length: count }, () => {
+            const { windowStartSeconds, clicks, ...key } = readPartial(c);
+            sum += clicks;
+            const names = [key.adId, key.country, key.device, key.invalidReason];
+            return [JSON.stringify([origin.partition, windowStartSeconds, ...names]), clicks];
+          });
+          expect([c.at, sum]).toEqual([body.length, origin.clicks]);
+          return entries;
+        });
+        const partitionIn = (key: string) => (JSON.parse(key) as [number])[0];
+        expect(found).toEqual([...counts].toSorted(([a], [b]) => partitionIn(a) - partitionIn(b)));
+      },
+    ),
   );
 });

@@ -4,14 +4,10 @@
  */
 import { encodeBlock, WIRE_VERSION } from "../../wire/block.ts";
 import type { Origin } from "../../wire/block.ts";
-import { reader, reserve, writer, written } from "../../wire/cursor.ts";
-import type { Cursor } from "../../wire/cursor.ts";
-import { hash128, hashText } from "../../wire/hash.ts";
-import type { HashLanes } from "../../wire/hash.ts";
-import { PARTIAL_BYTES_MAX, writePartial } from "../../wire/partial.ts";
-import { DEDUP_KEY_OFFSET, eventTimeAt, unitBytes, walkRawClick } from "../../wire/raw-click.ts";
+import { reader, written } from "../../wire/cursor.ts";
+import { hashText } from "../../wire/hash.ts";
+import { eventTimeAt, unitBytes, walkRawClick } from "../../wire/raw-click.ts";
 import { skipRejectedClick } from "../../wire/rejected-click.ts";
-import { partitionOf } from "../../wire/routing.ts";
 import {
   messageId,
   partialSubject,
@@ -19,6 +15,8 @@ import {
   rejectedSubject,
   shardProducer,
 } from "../../wire/subjects.ts";
+import { sumOfFingerprints } from "./fingerprints.ts";
+import { Partials } from "./partials.ts";
 import type { Chain, FlushRecord, Identity, JournalRow } from "./storage.ts";
 
 /** A message, ready to be published. */
@@ -75,36 +73,39 @@ export function makeFlush(
   // One version is written so far; its successor will still make its predecessor's flushes again.
   if (recipe.wireVersion !== WIRE_VERSION)
     throw new Error(`wire version ${recipe.wireVersion} cannot be made`);
-  const body = joined(journal);
-  const rowCount = journal.reduce((sum, row) => sum + row.rowCount, 0);
   return recipe.chain === "clicks"
-    ? clickMessages(recipe, identity, body, rowCount)
-    : [rejectedMessage(recipe, identity, body, rowCount)];
+    ? clickMessages(recipe, identity, journal)
+    : [rejectedMessage(recipe, identity, journal)];
 }
 
 function clickMessages(
   recipe: FlushRecipe,
   identity: Identity,
-  body: Uint8Array,
-  rowCount: number,
+  journal: readonly JournalRow[],
 ): FlushMessage[] {
+  const body = joined(journal);
+  const rowCount = rowCountOf(journal);
   const unit = unitBytes({ ...recipe, ...identity });
-  const fingerprints = new Fingerprints(identity.fingerprintKey);
-  const partials = new Partials(body, recipe.windowSeconds, recipe.partitions);
+  const seed = reader(identity.fingerprintKey).view.getInt32(0, true);
+  const partials = new Partials(body, rowCount, recipe.windowSeconds, seed);
   const c = reader(body);
   const spans = { start: 0, partialKeyStart: 0, partialKeyEnd: 0 };
   let rows = 0;
-  let idsHash = 0n;
-  while (c.at < body.length) {
+  for (; rows < rowCount && c.at < body.length; rows++) {
     walkRawClick(c, spans);
     body.set(unit, spans.start);
-    const lanes = fingerprints.of(body, spans.start + DEDUP_KEY_OFFSET, spans.partialKeyStart);
-    idsHash += (BigInt(lanes[1]!) << 32n) | BigInt(lanes[0]!);
     partials.count(eventTimeAt(c, spans.start), spans.partialKeyStart, spans.partialKeyEnd);
-    rows++;
   }
-  if (rows !== rowCount)
-    throw new Error(`the journal counts ${rowCount} rows, its bytes hold ${rows}`);
+  if (rows !== rowCount || c.at !== body.length) {
+    const held = rows === rowCount ? "more" : rows;
+    throw new Error(`the journal counts ${rowCount} rows, its bytes hold ${held}`);
+  }
+  for (const { number, rowCount: count, fingerprints } of journal) {
+    if (fingerprints.length !== 2 * count)
+      throw new Error(
+        `journal row ${number} has ids of ${fingerprints.length / 2} rows of ${count}`,
+      );
+  }
 
   const origin = { shard: identity.shard, epoch: identity.epoch, flush: recipe.flush };
   const raw = rawSubject(identity.shard);
@@ -114,10 +115,10 @@ function clickMessages(
       ...origin,
       previous: recipe.previousOn(raw),
       flushedOn: recipe.flushedOn,
-      idsHash: BigInt.asUintN(64, idsHash),
+      idsHash: sumOfFingerprints(journal),
     }),
   ];
-  for (const part of partials.byPartition()) {
+  for (const part of partials.byPartition(recipe.partitions)) {
     const subject = partialSubject(recipe.partitions, part.partition);
     messages.push(
       sealed(recipe, identity, subject, part.rows, written(part.body), {
@@ -137,9 +138,10 @@ function clickMessages(
 function rejectedMessage(
   recipe: FlushRecipe,
   identity: Identity,
-  body: Uint8Array,
-  rowCount: number,
+  journal: readonly JournalRow[],
 ): FlushMessage {
+  const body = joined(journal);
+  const rowCount = rowCountOf(journal);
   const unit = unitBytes({ ...recipe, ...identity });
   const c = reader(body);
   let rows = 0;
@@ -180,6 +182,10 @@ function sealed(
   };
 }
 
+function rowCountOf(journal: readonly JournalRow[]): number {
+  return journal.reduce((sum, row) => sum + row.rowCount, 0);
+}
+
 function joined(journal: readonly JournalRow[]): Uint8Array {
   const bytes = new Uint8Array(journal.reduce((sum, row) => sum + row.rows.length, 0));
   let at = 0;
@@ -188,80 +194,4 @@ function joined(journal: readonly JournalRow[]): Uint8Array {
     at += row.rows.length;
   }
   return bytes;
-}
-
-/** Keyed 64-bit fingerprints of dedup keys: the storage's secret, then account and click id as the row has them. */
-export class Fingerprints {
-  readonly #scratch: Uint8Array;
-  readonly #keyBytes: number;
-  readonly #lanes: HashLanes = new Uint32Array(4);
-
-  constructor(key: Uint8Array) {
-    this.#scratch = new Uint8Array(key.length + 256);
-    this.#scratch.set(key);
-    this.#keyBytes = key.length;
-  }
-
-  /** Lanes 0 (low) and 1 (high) of the result, valid until the next call. */
-  of(bytes: Uint8Array, start: number, end: number): HashLanes {
-    const scratch = this.#scratch;
-    let to = this.#keyBytes;
-    for (let from = start; from < end; from++) scratch[to++] = bytes[from]!;
-    hash128(scratch, 0, to, 0, this.#lanes);
-    return this.#lanes;
-  }
-}
-
-interface PartitionPart {
-  readonly partition: number;
-  readonly body: Cursor;
-  rows: number;
-  clicks: number;
-}
-
-/** Counts per (window, ad, country, device, invalid reason) of one flush. */
-class Partials {
-  readonly #bytes: Uint8Array;
-  readonly #windowMs: number;
-  readonly #partitions: number;
-  readonly #counts = new Map<
-    string,
-    { readonly windowMs: number; readonly start: number; readonly end: number; clicks: number }
-  >();
-
-  constructor(bytes: Uint8Array, windowSeconds: number, partitions: number) {
-    this.#bytes = bytes;
-    this.#windowMs = windowSeconds * 1_000;
-    this.#partitions = partitions;
-  }
-
-  count(eventTimeMs: number, keyStart: number, keyEnd: number): void {
-    const windowMs = Math.floor(eventTimeMs / this.#windowMs) * this.#windowMs;
-    let key = `${windowMs}`;
-    // One character a byte: keys are ASCII by validation, and two keys differ where their bytes do.
-    for (let i = keyStart; i < keyEnd; i++) key += String.fromCharCode(this.#bytes[i]!);
-    const known = this.#counts.get(key);
-    if (known === undefined)
-      this.#counts.set(key, { windowMs, start: keyStart, end: keyEnd, clicks: 1 });
-    else known.clicks++;
-  }
-
-  byPartition(): PartitionPart[] {
-    const parts = new Map<number, PartitionPart>();
-    for (const { windowMs, start, end, clicks } of this.#counts.values()) {
-      // The key starts with the ad id: one byte of length (AD_ID_BYTES_MAX < 128), then its bytes.
-      const adEnd = start + 1 + this.#bytes[start]!;
-      const partition = partitionOf(this.#bytes, start + 1, adEnd, this.#partitions);
-      let part = parts.get(partition);
-      if (part === undefined) {
-        part = { partition, body: writer(), rows: 0, clicks: 0 };
-        parts.set(partition, part);
-      }
-      reserve(part.body, PARTIAL_BYTES_MAX);
-      writePartial(part.body, windowMs / 1_000, this.#bytes.subarray(start, end), clicks);
-      part.rows++;
-      part.clicks += clicks;
-    }
-    return [...parts.values()].toSorted((a, b) => a.partition - b.partition);
-  }
 }

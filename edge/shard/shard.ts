@@ -43,7 +43,7 @@ import { DedupIndex, limitAfterDropping } from "./dedup-index.ts";
 import { DedupStorage } from "./dedup-storage.ts";
 import { FATE } from "./fate.ts";
 import { ShardFigures } from "./figures.ts";
-import { Fingerprints } from "./flush-blocks.ts";
+import { Fingerprints } from "./fingerprints.ts";
 import { Flusher } from "./flusher.ts";
 import type { Failpoint } from "./flusher.ts";
 import { GroupCommit, journalRowsOf } from "./group-commit.ts";

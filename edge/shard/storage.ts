@@ -25,17 +25,15 @@ export interface Identity {
 }
 
 /** A group of clicks that were committed together (or the part of it that one row may hold). */
-export interface JournalRow {
-  readonly number: number;
-  readonly rows: Uint8Array;
-  readonly rowCount: number;
-}
-
 export interface JournalEntry {
   readonly rowCount: number;
   readonly rows: Uint8Array;
   /** Pairs of 32-bit lanes, low first, one pair a row; empty for rejected clicks. */
   readonly fingerprints: Uint32Array;
+}
+
+export interface JournalRow extends JournalEntry {
+  readonly number: number;
 }
 
 /** One message of a flush, as far as it must not change when it is made again. */
@@ -212,15 +210,21 @@ export class ShardStorage {
   journalRows(chain: Chain, from: number, to: number): JournalRow[] {
     const { through } = this.#proven[chain];
     if (from <= through) throw new Error(`journal row ${from} of ${chain} is proven and asked for`);
-    const found = this.#sql.rows<{ number: number; rows: ArrayBuffer; row_count: number }>(
-      `SELECT number, rows, row_count FROM journal_${chain} WHERE number BETWEEN ? AND ? ORDER BY number`,
+    const found = this.#sql.rows<{
+      number: number;
+      row_count: number;
+      fingerprints: ArrayBuffer;
+      rows: ArrayBuffer;
+    }>(
+      `SELECT number, row_count, fingerprints, rows FROM journal_${chain} WHERE number BETWEEN ? AND ? ORDER BY number`,
       from,
       to,
     );
     const rows = Array.from(found, (row) => ({
       number: row.number,
-      rows: new Uint8Array(row.rows),
       rowCount: row.row_count,
+      rows: new Uint8Array(row.rows),
+      fingerprints: new Uint32Array(row.fingerprints),
     }));
     if (rows.length !== to - from + 1) {
       throw new Error(`journal rows ${from} to ${to} of ${chain} are ${rows.length}`);

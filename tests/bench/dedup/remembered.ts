@@ -5,7 +5,7 @@
 import { DEDUP_BUCKET_MS } from "../../../edge/limits.ts";
 import { DedupIndex } from "../../../edge/shard/dedup-index.ts";
 import { DedupStorage } from "../../../edge/shard/dedup-storage.ts";
-import { Fingerprints } from "../../../edge/shard/flush-blocks.ts";
+import { Fingerprints } from "../../../edge/shard/fingerprints.ts";
 import { CountedSql } from "../../../edge/shard/sql.ts";
 import type { Sql } from "../../../edge/shard/sql.ts";
 import { ShardStorage } from "../../../edge/shard/storage.ts";
