@@ -108,7 +108,10 @@ describe("what the subject has", () => {
 
   test("ends before what was acknowledged: the tail is published again", () => {
     const lost = { fenced: true, lost: true };
-    expect(decideAttached(at("e", 5), "e", 7, 3)).toEqual({ ...lost, publishedThrough: 5 });
+    // Flush 5 again too: its raw message is there, its others may not be.
+    expect(decideAttached(at("e", 5), "e", 7, 3)).toEqual({ ...lost, publishedThrough: 4 });
+    expect(decideAttached(at("e", 4), "e", 7, 3)).toEqual({ ...lost, publishedThrough: 3 });
+    expect(decideAttached(at("e", 3), "e", 7, 3)).toEqual({ ...lost, publishedThrough: 3 });
     // Proven flushes have left the journal: there is nothing to publish again before them.
     expect(decideAttached(at("e", 1), "e", 7, 3)).toEqual({ ...lost, publishedThrough: 3 });
     expect(decideAttached(at("other", 9), "e", 7, 3)).toEqual({ ...lost, publishedThrough: 3 });
