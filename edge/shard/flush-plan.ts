@@ -83,15 +83,22 @@ export interface Attached {
  *
  * @param publishedThrough flushes that were acknowledged, as far as is known
  * @param provenThrough flushes that are safe, and whose rows may be gone
+ * @param isLater the newest message has a later sequence than the newest that this life knew
  */
 export function decideAttached(
   newest: NewestMessage,
   epoch: string,
   publishedThrough: number,
   provenThrough: number,
+  isLater: boolean,
 ): Attached {
   const reached = reachedBy(newest, epoch);
   if (reached === null) return { publishedThrough, fenced: false, lost: false };
+  // Another storage of this shard publishes too (an old one that is not gone yet). Its message says nothing of ours;
+  // to begin anew for each of them would be never to get to the end.
+  if (newest.kind === "flush" && newest.epoch !== epoch && isLater) {
+    return { publishedThrough, fenced: true, lost: false };
+  }
   if (Math.max(reached, provenThrough) >= publishedThrough) {
     return { publishedThrough, fenced: true, lost: false };
   }

@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decodeBlock, isFault } from "../../wire/block.ts";
+import { decodeBlock, encodeBlock, isFault } from "../../wire/block.ts";
 import { reader } from "../../wire/cursor.ts";
 import { hash128 } from "../../wire/hash.ts";
 import { MESSAGE_BYTES_MAX } from "../../wire/limits.ts";
@@ -399,6 +399,40 @@ describe("rule 5: a flush is the same bytes whenever it is made, and none is mis
       await shard.heal();
       expect(clickIds(shard.broker.messages)).toEqual(ids(6));
       expect(countedClicks(shard.broker.messages)).toBe(6);
+    });
+  });
+
+  test("another storage of the shard that publishes too holds nothing up", async () => {
+    await withSql(async (sql) => {
+      const shard = new Shard(sql);
+      for (let flush = 1; flush <= 10; flush++) {
+        shard.commit(1);
+        // oxlint-disable-next-line no-await-in-loop
+        expect(await shard.flush()).toBe(true);
+      }
+      const origin = { shard: SHARD, epoch: "abcdefgh", flush: 7, previous: 6, flushedOn: 1 };
+      const { bytes } = encodeBlock({ kind: "raw", ...origin, idsHash: 0n }, 0, new Uint8Array(0));
+      const publish = shard.broker.publish.bind(shard.broker);
+      let publishCount = 0;
+      // One of its messages for every eight of ours: fewer than those that are not proven.
+      shard.broker.publish = async (message) => {
+        if (publishCount++ % 8 === 0) {
+          const sequence = shard.broker.messages.at(-1)!.sequence + 1;
+          shard.broker.messages.push({ subject: RAW, id: "", bytes, storedAtMs: 0, sequence });
+        }
+        return publish(message);
+      };
+      for (const restarts of [false, true]) {
+        if (restarts) shard.restart();
+        for (let flush = 1; flush <= 10; flush++) {
+          shard.commit(1);
+          // oxlint-disable-next-line no-await-in-loop
+          for (let round = 0; round < 8 && !(await shard.flush()); round++);
+          expect(shard.flusher.pending()).toBe(false);
+        }
+      }
+      const own = shard.broker.messages.filter(({ id }) => id !== "");
+      expect(clickIds(own)).toEqual(ids(30));
     });
   });
 

@@ -204,6 +204,7 @@ export class Flusher {
       identity.epoch,
       this.#publishedThrough,
       storage.provenFlush(chain),
+      this.#newestSequence !== null && sequence > this.#newestSequence,
     );
     if (lost) this.#publishAgain(publishedThrough + 1);
     this.#newestSequence = fenced ? sequence : null;
