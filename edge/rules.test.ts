@@ -14,7 +14,7 @@ import { sortIntoBatches } from "./click/batches.ts";
 import type { ShardBatch } from "./click/batches.ts";
 import { isProblem, parseEnvelope } from "./click/parse-envelope.ts";
 import type { Env } from "./config.ts";
-import { DEDUP_BUCKET_MS } from "./limits.ts";
+import { DEDUP_BUCKET_MS, DEDUP_SEGMENT_ROWS_MAX } from "./limits.ts";
 import { NatsPublisher } from "./publish/publisher.ts";
 import { FATE } from "./shard/fate.ts";
 import { rawRows } from "./shard/fixtures.ts";
@@ -383,6 +383,82 @@ describe("rule 3: duplicate waits for the commit that holds the first sight", ()
       expect(await shard.journal()).toEqual(["a.1", "a.2", "a.3"]);
     },
   );
+
+  test("a commit that seals takes no id with it that is not in the journal: after a death such a click is new", async () => {
+    const shard = new OneShard();
+    await shard.send(click("a.1"));
+    setClock(START + HOUR);
+    const sent: Sent[] = [];
+    await aborted(
+      shard.inside(async (state, instance) => {
+        const sync = state.storage.sync.bind(state.storage);
+        const isSealed = () =>
+          state.storage.sql.exec("SELECT 1 FROM dedup_segments").toArray().length > 0;
+        const onDisk = new Promise<void>((resolve) => {
+          state.storage.sync = async () => {
+            await sync();
+            if (!isSealed()) return;
+            resolve();
+            await new Promise(() => undefined);
+          };
+        });
+        // Requests come in every turn: before the commit, while it is written, and after.
+        const comes = setInterval(() => {
+          const next = click(`b.${sent.length}`);
+          sent.push(next);
+          void instance.accept(encodeBatch(batchOf([next]))).catch(() => undefined);
+        }, 1);
+        await onDisk;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        clearInterval(comes);
+        state.abort("the test says so");
+      }),
+    );
+    const kept = new Set(await shard.journal());
+    expect(await shard.segments()).toEqual([1]);
+    const fates = await shard.send(...sent);
+    expect(fates).toEqual(
+      sent.map(({ click_id }) => (kept.has(click_id) ? "duplicate" : "accepted")),
+    );
+    expect(new Set(fates)).toEqual(new Set(["duplicate", "accepted"]));
+    expect((await shard.journal()).toSorted()).toEqual(
+      ["a.1", ...sent.map(({ click_id }) => click_id)].toSorted(),
+    );
+  });
+
+  test("many small commits are sealed before a restart has too many rows to read", async () => {
+    const shard = new OneShard();
+    await shard.send(click("a.1"));
+    // As after so many commits.
+    await shard.inside(async ({ storage }) => {
+      storage.sql.exec("UPDATE journal_clicks SET number = ?", DEDUP_SEGMENT_ROWS_MAX - 2);
+      await storage.sync();
+    });
+    await shard.abort();
+    await shard.send(click("a.2"));
+    expect(await shard.segments()).toEqual([]);
+    await shard.send(click("a.3"));
+    expect(await shard.segments()).toEqual([0]);
+    expect(await shard.number("sealed_through")).toBe(DEDUP_SEGMENT_ROWS_MAX);
+    await shard.abort();
+    expect(await shard.send(click("a.1"), click("a.2"), click("a.3"))).toEqual([
+      "duplicate",
+      "duplicate",
+      "duplicate",
+    ]);
+  });
+
+  test("a batch that turns out to be broken in its middle loses none of what came before the break", async () => {
+    const shard = new OneShard();
+    await shard.send(click("warm.1"));
+    const whole = batchOf([click("a.1"), click("a.2")]);
+    const broken = { ...whole, rowEnds: [whole.rowEnds[0]!, whole.rowEnds[1]! - 1] };
+    await fails(shard.sendBatch({ ...broken, rows: whole.rows.subarray(0, -1) }));
+    // Known in memory and promised to nobody: the duplicate commits it.
+    expect(await shard.send(click("a.1"), click("a.2"))).toEqual(["duplicate", "accepted"]);
+    await shard.abort();
+    expect(await shard.journal()).toEqual(["warm.1", "a.1", "a.2"]);
+  });
 
   test("ids of requests that came while a commit sealed are in the journal, and known, when theirs is over", async () => {
     const shard = new OneShard();

@@ -102,28 +102,51 @@ describe("what the subject has", () => {
 
   test("is as believed, or further: the answer was lost", () => {
     const fine = { publishedThrough: 7, fenced: true, lost: false };
-    expect(decideAttached(at("e", 7), "e", 7, 3)).toEqual(fine);
-    expect(decideAttached(at("e", 8), "e", 7, 3)).toEqual(fine);
+    expect(decideAttached(at("e", 7), "e", 7, 3, false)).toEqual(fine);
+    expect(decideAttached(at("e", 8), "e", 7, 3, false)).toEqual(fine);
   });
 
   test("ends before what was acknowledged: the tail is published again", () => {
     const lost = { fenced: true, lost: true };
-    expect(decideAttached(at("e", 5), "e", 7, 3)).toEqual({ ...lost, publishedThrough: 5 });
+    // Flush 5 again too: its raw message is there, its others may not be.
+    expect(decideAttached(at("e", 5), "e", 7, 3, false)).toEqual({ ...lost, publishedThrough: 4 });
+    expect(decideAttached(at("e", 4), "e", 7, 3, false)).toEqual({ ...lost, publishedThrough: 3 });
+    expect(decideAttached(at("e", 3), "e", 7, 3, false)).toEqual({ ...lost, publishedThrough: 3 });
     // Proven flushes have left the journal: there is nothing to publish again before them.
-    expect(decideAttached(at("e", 1), "e", 7, 3)).toEqual({ ...lost, publishedThrough: 3 });
-    expect(decideAttached(at("other", 9), "e", 7, 3)).toEqual({ ...lost, publishedThrough: 3 });
-    expect(decideAttached({ kind: "none" }, "e", 7, 3)).toEqual({ ...lost, publishedThrough: 3 });
+    expect(decideAttached(at("e", 1), "e", 7, 3, false)).toEqual({ ...lost, publishedThrough: 3 });
+    expect(decideAttached(at("other", 9), "e", 7, 3, false)).toEqual({
+      ...lost,
+      publishedThrough: 3,
+    });
+    expect(decideAttached({ kind: "none" }, "e", 7, 3, false)).toEqual({
+      ...lost,
+      publishedThrough: 3,
+    });
+  });
+
+  test("is another storage's, and later than ours: it says nothing, and what is done is not begun anew", () => {
+    const fine = { publishedThrough: 7, fenced: true, lost: false };
+    expect(decideAttached(at("other", 9), "e", 7, 3, true)).toEqual(fine);
+    // Ours, and a broker that lost the tail: others may have used its sequences again.
+    const lost = { publishedThrough: 4, fenced: true, lost: true };
+    expect(decideAttached(at("e", 5), "e", 7, 3, true)).toEqual(lost);
   });
 
   test("was trimmed, or is new: nothing is lost", () => {
     const fine = { fenced: true, lost: false };
-    expect(decideAttached({ kind: "none" }, "e", 7, 7)).toEqual({ ...fine, publishedThrough: 7 });
-    expect(decideAttached({ kind: "none" }, "e", 0, 0)).toEqual({ ...fine, publishedThrough: 0 });
+    expect(decideAttached({ kind: "none" }, "e", 7, 7, false)).toEqual({
+      ...fine,
+      publishedThrough: 7,
+    });
+    expect(decideAttached({ kind: "none" }, "e", 0, 0, false)).toEqual({
+      ...fine,
+      publishedThrough: 0,
+    });
   });
 
   test("is not ours: it proves nothing, and there is no fence", () => {
     const unknown = { publishedThrough: 7, fenced: false, lost: false };
-    expect(decideAttached({ kind: "foreign" }, "e", 7, 3)).toEqual(unknown);
+    expect(decideAttached({ kind: "foreign" }, "e", 7, 3, false)).toEqual(unknown);
   });
 });
 

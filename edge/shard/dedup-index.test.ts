@@ -101,7 +101,10 @@ describe("the dedup index", () => {
       index.add(2, 2, 90 * hour);
       index.seal(90 * hour);
       expect(storage.segments().map(({ bucket }) => bucket)).toEqual([101, 101]);
-      for (let n = 0; n < DEDUP_SEGMENT_IDS; n++) index.add(n, 3, 101 * hour);
+      index.add(3, 3, 102 * hour);
+      index.seal(90 * hour);
+      expect(storage.segments()[0]!.bucket).toBe(102);
+      for (let n = 0; n < DEDUP_SEGMENT_IDS; n++) index.add(n, 4, 101 * hour);
       expect(index.sealDue(101 * hour)).toBe(true);
     });
   });

@@ -31,6 +31,7 @@ export class ShardFigures {
   }
 
   accepted(count: number, { skewMs, invalidReason }: RequestFigures): void {
+    if (count === 0) return;
     const counts = this.#counts;
     counts.accepted += count;
     if (skewMs === null) counts.withoutClock += count;
@@ -50,15 +51,18 @@ export class ShardFigures {
     addTo(this.#counts.rejected, code, count);
   }
 
-  committed(tookMs: number): void {
+  /** @param clockMs as the clock says; less than 0 when it was set back meanwhile */
+  committed(clockMs: number): void {
     const counts = this.#counts;
+    const tookMs = Math.max(0, clockMs);
     counts.commits++;
     counts.commitMsSum += tookMs;
     counts.commitMsMax = Math.max(counts.commitMsMax, tookMs);
   }
 
-  published(tookMs: number): void {
-    this.#counts.flushMs = tookMs;
+  /** @param clockMs as `committed` has it */
+  published(clockMs: number): void {
+    this.#counts.flushMs = Math.max(0, clockMs);
   }
 
   flushFailed(): void {

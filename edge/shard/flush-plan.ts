@@ -51,6 +51,21 @@ function reachedBy(newest: NewestMessage, epoch: string): number | null {
   return newest.kind === "flush" && newest.epoch === epoch ? newest.flush : 0;
 }
 
+/**
+ * Storage that was put back to an earlier state would number other clicks as flushes that receivers have: they
+ * skip them, and the proof takes the old ones for them. So it publishes and trims nothing; its journal keeps all.
+ *
+ * @param newestFlush the newest that storage has a record of
+ * @throws when the subject has a later flush of `epoch`
+ */
+export function assertOwnPast(newest: NewestMessage, epoch: string, newestFlush: number): void {
+  const reached = reachedBy(newest, epoch) ?? 0;
+  if (reached <= newestFlush) return;
+  throw new Error(
+    `the broker has flush ${reached} of this storage, which knows of ${newestFlush}: it was put back to an earlier state, and what it publishes now would be taken for what it has forgotten`,
+  );
+}
+
 /** How a chain goes on when it has looked at its subject. */
 export interface Attached {
   /** Flushes through it need not be published. */
@@ -68,17 +83,28 @@ export interface Attached {
  *
  * @param publishedThrough flushes that were acknowledged, as far as is known
  * @param provenThrough flushes that are safe, and whose rows may be gone
+ * @param isLater the newest message has a later sequence than the newest that this life knew
  */
 export function decideAttached(
   newest: NewestMessage,
   epoch: string,
   publishedThrough: number,
   provenThrough: number,
+  isLater: boolean,
 ): Attached {
   const reached = reachedBy(newest, epoch);
   if (reached === null) return { publishedThrough, fenced: false, lost: false };
-  const through = Math.max(reached, provenThrough);
-  if (through >= publishedThrough) return { publishedThrough, fenced: true, lost: false };
+  // Another storage of this shard publishes too (an old one that is not gone yet). Its message says nothing of ours;
+  // to begin anew for each of them would be never to get to the end.
+  if (newest.kind === "flush" && newest.epoch !== epoch && isLater) {
+    return { publishedThrough, fenced: true, lost: false };
+  }
+  if (Math.max(reached, provenThrough) >= publishedThrough) {
+    return { publishedThrough, fenced: true, lost: false };
+  }
+  // The last one that is there is published again too: a life that published it again may have ended before its
+  // other messages followed, and no record says so.
+  const through = Math.max(reached - 1, provenThrough);
   return { publishedThrough: through, fenced: true, lost: true };
 }
 

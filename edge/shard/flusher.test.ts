@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decodeBlock, isFault } from "../../wire/block.ts";
+import { decodeBlock, encodeBlock, isFault } from "../../wire/block.ts";
 import { reader } from "../../wire/cursor.ts";
 import { hash128 } from "../../wire/hash.ts";
 import { MESSAGE_BYTES_MAX } from "../../wire/limits.ts";
@@ -78,6 +78,8 @@ class Shard {
   clickCount = 0;
   /** Fingerprints of commits that no sealed segment holds: the journal must. */
   unsealed: number[] = [];
+  /** What the platform answers when the flush asks whether its record is on disk. */
+  durable: () => Promise<void> = async () => {};
 
   constructor(sql: CountedSql) {
     this.#sql = sql;
@@ -98,7 +100,7 @@ class Shard {
       publisher: this.broker,
       settings: this.settings,
       nowMs: () => this.broker.nowMs,
-      durable: async () => {},
+      durable: () => this.durable(),
       reached: async () => {},
       report: () => `{"n":${this.clickCount}}`,
       published: () => {},
@@ -352,6 +354,115 @@ describe("rule 5: a flush is the same bytes whenever it is made, and none is mis
     });
   });
 
+  test("no byte of a flush leaves before its record is on disk", async () => {
+    await withSql(async (sql) => {
+      const shard = new Shard(sql);
+      const recorded: number[] = [];
+      let onDisk!: () => void;
+      shard.durable = () => {
+        recorded.push(shard.storage.newestFlush("clicks")?.flush ?? 0);
+        return new Promise((done) => (onDisk = done));
+      };
+      shard.commit(1);
+      const flushed = shard.flush();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      expect(shard.broker.messages).toEqual([]);
+      onDisk();
+      expect(await flushed).toBe(true);
+      expect(recorded).toEqual([1]);
+      expect(clickIds(shard.broker.messages)).toEqual(ids(1));
+      // A disk that fails: nothing leaves.
+      shard.durable = () => Promise.reject(new Error("the disk says no"));
+      shard.commit(1);
+      await expect(shard.flush()).rejects.toThrow(/the disk says no/);
+      expect(clickIds(shard.broker.messages)).toEqual(ids(1));
+    });
+  });
+
+  test("a life that ends between the messages of a flush that it publishes again leaves none of them out", async () => {
+    await withSql(async (sql) => {
+      const shard = new Shard(sql);
+      for (let flush = 1; flush <= 5; flush++) {
+        shard.commit(1);
+        // oxlint-disable-next-line no-await-in-loop
+        await shard.flush();
+      }
+      shard.broker.nowMs = 1;
+      shard.broker.losesItsTail();
+      shard.commit(1);
+      expect(await shard.flush()).toBe(false);
+      // The raw message of flush 1 again, and not its partial message.
+      shard.broker.faults = [null, "refuses"];
+      expect(await shard.flush()).toBe(false);
+      expect(shard.broker.messages.map(({ subject }) => subject)).toEqual([RAW]);
+      shard.restart();
+      await shard.heal();
+      expect(clickIds(shard.broker.messages)).toEqual(ids(6));
+      expect(countedClicks(shard.broker.messages)).toBe(6);
+    });
+  });
+
+  test("another storage of the shard that publishes too holds nothing up", async () => {
+    await withSql(async (sql) => {
+      const shard = new Shard(sql);
+      for (let flush = 1; flush <= 10; flush++) {
+        shard.commit(1);
+        // oxlint-disable-next-line no-await-in-loop
+        expect(await shard.flush()).toBe(true);
+      }
+      const origin = { shard: SHARD, epoch: "abcdefgh", flush: 7, previous: 6, flushedOn: 1 };
+      const { bytes } = encodeBlock({ kind: "raw", ...origin, idsHash: 0n }, 0, new Uint8Array(0));
+      const publish = shard.broker.publish.bind(shard.broker);
+      let publishCount = 0;
+      // One of its messages for every eight of ours: fewer than those that are not proven.
+      shard.broker.publish = async (message) => {
+        if (publishCount++ % 8 === 0) {
+          const sequence = shard.broker.messages.at(-1)!.sequence + 1;
+          shard.broker.messages.push({ subject: RAW, id: "", bytes, storedAtMs: 0, sequence });
+        }
+        return publish(message);
+      };
+      for (const restarts of [false, true]) {
+        if (restarts) shard.restart();
+        for (let flush = 1; flush <= 10; flush++) {
+          shard.commit(1);
+          // oxlint-disable-next-line no-await-in-loop
+          for (let round = 0; round < 8 && !(await shard.flush()); round++);
+          expect(shard.flusher.pending()).toBe(false);
+        }
+      }
+      const own = shard.broker.messages.filter(({ id }) => id !== "");
+      expect(clickIds(own)).toEqual(ids(30));
+    });
+  });
+
+  test("storage that was put back to an earlier state publishes and trims nothing", async () => {
+    await withSql(async (sql) => {
+      const shard = new Shard(sql);
+      for (let flush = 1; flush <= 2; flush++) {
+        shard.commit(1);
+        // oxlint-disable-next-line no-await-in-loop
+        expect(await shard.flush()).toBe(true);
+      }
+      const before = shard.broker.messages.length;
+      // As it was after the first flush; and then another click comes.
+      sql.write("DELETE FROM flushes_clicks WHERE flush > 1");
+      sql.write("DELETE FROM journal_clicks WHERE number > 1");
+      shard.unsealed = [0, 1];
+      shard.restart();
+      shard.clickCount = 100;
+      shard.commit(1);
+      for (let round = 0; round < 3; round++) {
+        shard.broker.nowMs += KEEP_MS;
+        // oxlint-disable-next-line no-await-in-loop
+        await expect(shard.flush()).rejects.toThrow(/put back to an earlier state/);
+      }
+      expect(shard.broker.messages.length).toBe(before);
+      expect(shard.storage.provenFlush("clicks")).toBe(0);
+      expect(shard.storage.journalBytes("clicks")).toBeGreaterThan(0);
+    });
+  });
+
   test("what is large leaves in several flushes, each message within its limit", async () => {
     await withSql(async (sql) => {
       const shard = new Shard(sql);
@@ -418,6 +529,30 @@ describe("rule 6: a message id says what it is", () => {
 });
 
 describe("the journal", () => {
+  test("is proven in time although the clock was ahead for a while", async () => {
+    await withSql(async (sql) => {
+      const shard = new Shard(sql);
+      const flushed = async () => {
+        shard.commit(1);
+        expect(await shard.flush()).toBe(true);
+      };
+      const aheadMs = 100 * KEEP_MS;
+      await flushed();
+      shard.broker.nowMs += aheadMs;
+      // Flush 1 is proven, and 2 is sealed, by the wrong clock.
+      await flushed();
+      expect(shard.storage.provenFlush("clicks")).toBe(1);
+      shard.broker.nowMs -= aheadMs;
+      await flushed();
+      shard.broker.nowMs += KEEP_MS - 1;
+      await flushed();
+      expect(shard.storage.provenFlush("clicks")).toBe(1);
+      shard.broker.nowMs += 1;
+      await flushed();
+      expect(shard.storage.provenFlush("clicks")).toBe(3);
+    });
+  });
+
   test("is written over where it is proven and sealed, and nowhere else", async () => {
     await withSql(async (sql) => {
       const shard = new Shard(sql);

@@ -13,7 +13,14 @@ import { rawSubject, rejectedSubject, STREAM } from "../../wire/subjects.ts";
 import type { Publisher } from "../publish/publisher.ts";
 import { assertAsRecorded, makeFlush, recipeOf } from "./flush-blocks.ts";
 import type { FlushMessage, FlushRecipe } from "./flush-blocks.ts";
-import { decideAttached, decideProof, planFlush, proofPauseMs, readNewest } from "./flush-plan.ts";
+import {
+  assertOwnPast,
+  decideAttached,
+  decideProof,
+  planFlush,
+  proofPauseMs,
+  readNewest,
+} from "./flush-plan.ts";
 import type { NewestMessage } from "./flush-plan.ts";
 import type { Chain, FlushRecord, Identity, ShardStorage } from "./storage.ts";
 
@@ -101,11 +108,18 @@ export class Flusher {
 
   /** When the next range may be proven; null when none waits for it. */
   proofDueAtMs(): number | null {
-    const { settings } = this.#parts;
-    const oldest = this.#unproven()[0];
-    if (oldest === undefined) return null;
-    const pauseMs = proofPauseMs(settings.journalKeepMs);
-    return Math.max(oldest.sealedAtMs + settings.journalKeepMs, this.#lastProofAtMs + pauseMs);
+    const { journalKeepMs } = this.#parts.settings;
+    const unproven = this.#unproven();
+    if (unproven.length === 0) return null;
+    // Not the first one's: it may have been sealed by a clock that was ahead then, and those after it are younger.
+    const sealedAtMs = unproven.reduce((least, f) => Math.min(least, f.sealedAtMs), Infinity);
+    return Math.max(sealedAtMs + journalKeepMs, this.#proofPauseEndsAtMs());
+  }
+
+  #proofPauseEndsAtMs(): number {
+    // A proof in the future was one before the clock was set back.
+    if (this.#lastProofAtMs > this.#parts.nowMs()) return 0;
+    return this.#lastProofAtMs + proofPauseMs(this.#parts.settings.journalKeepMs);
   }
 
   /** Acknowledged flushes whose rows are kept, oldest first. */
@@ -190,6 +204,7 @@ export class Flusher {
       identity.epoch,
       this.#publishedThrough,
       storage.provenFlush(chain),
+      this.#newestSequence !== null && sequence > this.#newestSequence,
     );
     if (lost) this.#publishAgain(publishedThrough + 1);
     this.#newestSequence = fenced ? sequence : null;
@@ -238,6 +253,8 @@ export class Flusher {
   async #prove(): Promise<void> {
     const { storage, chain, identity, settings } = this.#parts;
     const nowMs = this.#parts.nowMs();
+    // First: to know what is due, all unproven flushes are read, 600 of them with one a second.
+    if (this.#proofPauseEndsAtMs() > nowMs) return;
     const dueAtMs = this.proofDueAtMs();
     if (dueAtMs === null || dueAtMs > nowMs) return;
     const { newest } = await this.#newestMessage();
@@ -275,6 +292,7 @@ export class Flusher {
         ? await publisher.newest(STREAM.raw, rawSubject(identity.shard))
         : await publisher.newest(STREAM.rejected, rejectedSubject(identity.shard));
     const newest = readNewest(found?.bytes ?? null, chain === "clicks" ? "raw" : "rejected");
+    assertOwnPast(newest, identity.epoch, this.#parts.storage.newestFlush(chain)?.flush ?? 0);
     return { newest, sequence: found?.sequence ?? 0 };
   }
 }
