@@ -489,7 +489,7 @@ describe("limits", () => {
   });
 });
 
-describe("determinism", () => {
+describe("rule 4: everything that decides is in the stream", () => {
   test.each([
     ["", fresh],
     [", beyond its limits", small],
