@@ -7,7 +7,7 @@ import type { ShardAnswer } from "./shard/fate.ts";
 
 /** The shard's answer, or null when it is away: nothing is known then, and sending again is safe. */
 export async function askShard(env: Env, batch: ShardBatch): Promise<ShardAnswer | null> {
-  const stub = env.SHARD_OBJECTS.get(env.SHARD_OBJECTS.idFromName(`shard-${batch.shard}`));
+  const stub = env.SHARD_OBJECTS.get(idOf(env, batch.shard));
   let timer: ReturnType<typeof setTimeout> | null = null;
   const away = new Promise<null>((resolve) => {
     timer = setTimeout(() => resolve(null), SHARD_ANSWER_MS_MAX);
@@ -31,4 +31,21 @@ export async function askShard(env: Env, batch: ShardBatch): Promise<ShardAnswer
   } finally {
     if (timer !== null) clearTimeout(timer);
   }
+}
+
+/** A name's id is a hash: computed once for each shard in an isolate, of which there are SHARDS_MAX at most. */
+const ids = new WeakMap<object, Map<number, DurableObjectId>>();
+
+function idOf({ SHARD_OBJECTS }: Env, shard: number): DurableObjectId {
+  let known = ids.get(SHARD_OBJECTS);
+  if (known === undefined) {
+    known = new Map();
+    ids.set(SHARD_OBJECTS, known);
+  }
+  let id = known.get(shard);
+  if (id === undefined) {
+    id = SHARD_OBJECTS.idFromName(`shard-${shard}`);
+    known.set(shard, id);
+  }
+  return id;
 }
