@@ -22,31 +22,17 @@ export interface ShardView {
 }
 
 /** Sums over the newest report of every shard, as far as it has one. */
-export interface ShardTotals {
+export interface ShardTotals extends Omit<
+  ShardReport,
+  "sinceMs" | "atMs" | "flushMs" | "acceptFromMs"
+> {
   readonly shards: number;
   readonly shardsWithReport: number;
   /** Of those whose report is no older than REPORT_CURRENT_MS. */
   readonly acceptedPerSecond: number;
-  readonly accepted: number;
-  readonly duplicate: number;
-  readonly unavailable: number;
-  readonly rejected: Readonly<Record<string, number>>;
-  readonly invalid: Readonly<Record<string, number>>;
-  readonly skew: readonly number[];
-  readonly withoutClock: number;
-  readonly journalBytes: number;
-  readonly rejectedJournalBytes: number;
-  readonly commits: number;
-  readonly commitMsMean: number;
-  readonly commitMsMax: number;
   readonly flushMsMax: number;
-  readonly flushFailures: number;
-  readonly dedupIds: number;
-  readonly dedupSegments: number;
-  readonly dedupBytes: number;
   /** The latest: event times from it on are accepted by every shard. Null without a report. */
   readonly acceptFromMs: number | null;
-  readonly rowsWritten: number;
 }
 
 /** By shard. @param nowMs milliseconds since 1970 */

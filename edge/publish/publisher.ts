@@ -28,7 +28,7 @@ export interface Publisher {
   /**
    * Resolves when JetStream has acknowledged the message (a repeat inside its duplicate window too), with its sequence.
    *
-   * @throws FenceLost when another message than `behind` is the subject's newest
+   * @throws PublishFailure, also when another message than `behind` is the subject's newest
    */
   publish(message: OutgoingMessage): Promise<number>;
   /** The newest message on a subject, or null when there is none. */
@@ -92,9 +92,6 @@ export class NatsPublisher implements Publisher {
       return await work(await within(connection, CONNECT_MS_MAX + 1_000));
     } catch (error) {
       if (!isRefusal(error) && this.#connection === connection) this.close();
-      if (error instanceof JetStreamApiError && error.code === WRONG_LAST_SEQUENCE) {
-        throw new FenceLost(error);
-      }
       throw new PublishFailure(error);
     }
   }
@@ -120,21 +117,10 @@ async function within<T>(promise: Promise<T>, ms: number): Promise<T> {
   }
 }
 
-/** JetStream's code for an expected last sequence that is another one. */
-const WRONG_LAST_SEQUENCE = 10_071;
-
 /** NATS is away, slow, or refuses: the flush is made again later. */
 export class PublishFailure extends Error {
   constructor(cause: unknown) {
     super(String(cause), { cause });
     this.name = "PublishFailure";
-  }
-}
-
-/** The subject's newest message is not the one that we know: look before the flush is made again. */
-export class FenceLost extends PublishFailure {
-  constructor(cause: unknown) {
-    super(cause);
-    this.name = "FenceLost";
   }
 }

@@ -10,7 +10,7 @@ import { hash128 } from "../../wire/hash.ts";
 import { MESSAGE_BYTES_MAX } from "../../wire/limits.ts";
 import { readPartial } from "../../wire/partial.ts";
 import { readRawClick } from "../../wire/raw-click.ts";
-import { FenceLost, PublishFailure } from "../publish/publisher.ts";
+import { PublishFailure } from "../publish/publisher.ts";
 import type { NewestOnSubject, OutgoingMessage, Publisher } from "../publish/publisher.ts";
 import { rawRows, withSql } from "./fixtures.ts";
 import { Flusher } from "./flusher.ts";
@@ -44,7 +44,7 @@ class Broker implements Publisher {
     const fault = this.faults.shift();
     if (fault === "refuses") throw new PublishFailure("refused");
     if (behind !== null && (this.#newest(subject)?.sequence ?? 0) !== behind) {
-      throw new FenceLost("wrong last sequence");
+      throw new PublishFailure("wrong last sequence");
     }
     const sequence = (this.messages.at(-1)?.sequence ?? 0) + 1;
     this.messages.push({ subject, id, bytes, storedAtMs: this.nowMs, sequence });
@@ -139,6 +139,15 @@ class Shard {
     } catch (error) {
       if (!(error instanceof PublishFailure)) throw error;
       return false;
+    }
+  }
+
+  /** So many flushes of one click. */
+  async flushOneByOne(count: number): Promise<void> {
+    for (let flush = 1; flush <= count; flush++) {
+      this.commit(1);
+      // oxlint-disable-next-line no-await-in-loop
+      await this.flush();
     }
   }
 
@@ -334,11 +343,7 @@ describe("rule 5: a flush is the same bytes whenever it is made, and none is mis
   test("a restart in the middle of publishing again goes on where it was", async () => {
     await withSql(async (sql) => {
       const shard = new Shard(sql);
-      for (let flush = 1; flush <= 5; flush++) {
-        shard.commit(1);
-        // oxlint-disable-next-line no-await-in-loop
-        await shard.flush();
-      }
+      await shard.flushOneByOne(5);
       shard.broker.nowMs = 1;
       shard.broker.losesItsTail();
       expect(shard.broker.messages).toEqual([]);
@@ -382,11 +387,7 @@ describe("rule 5: a flush is the same bytes whenever it is made, and none is mis
   test("a life that ends between the messages of a flush that it publishes again leaves none of them out", async () => {
     await withSql(async (sql) => {
       const shard = new Shard(sql);
-      for (let flush = 1; flush <= 5; flush++) {
-        shard.commit(1);
-        // oxlint-disable-next-line no-await-in-loop
-        await shard.flush();
-      }
+      await shard.flushOneByOne(5);
       shard.broker.nowMs = 1;
       shard.broker.losesItsTail();
       shard.commit(1);

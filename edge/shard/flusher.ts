@@ -91,10 +91,10 @@ export class Flusher {
   }
 
   async #publishThrough(number: number): Promise<void> {
+    // First: what the subject has says which flush is next.
+    if (!this.#attached && this.pending()) await this.#attach();
     for (let flush = this.#next(number); flush !== null; flush = this.#next(number)) {
-      // What the subject has may say that another flush is next.
-      if (!this.#attached) await this.#attach();
-      else await this.#publish(flush);
+      await this.#publish(flush);
     }
   }
 

@@ -10,6 +10,7 @@ import { NodeSql } from "../helpers/node-sql.ts";
 import { Random } from "../traffic/random.ts";
 import { whole } from "../traffic/traffic-flags.ts";
 import { rounded } from "./bench-case.ts";
+import { percentile } from "./edge/arrivals.ts";
 import { settle } from "./group-by.ts";
 import { rememberInWorkerd } from "./dedup/in-workerd.ts";
 import { BUCKETS, firstOf, Remembered } from "./dedup/remembered.ts";
@@ -106,7 +107,7 @@ async function bench(): Promise<void> {
     });
     if (!known) missedDuplicates++;
     return ms;
-  }).toSorted((a, b) => a - b);
+  });
 
   let again: Remembered | null = null;
   const readyMs = milliseconds(() => {
@@ -117,7 +118,7 @@ async function bench(): Promise<void> {
   const workerd = await rememberInWorkerd(join(directory, "workerd"), flags.ids, CHECK_EVERY);
   if (workerd.ids !== flags.ids) throw new Error(`workerd remembers ${workerd.ids} ids`);
   const heapMb = rounded(heapBytes / 1e6, 1);
-  const p99 = rounded(quantile(oldestMs, 0.99), 3);
+  const p99 = rounded(percentile(oldestMs, 0.99), 3);
   console.error(`heap_mb ${heapMb}: the bar of ${HEAP_MB_MAX} is ${met(heapMb <= HEAP_MB_MAX)}`);
   console.error(
     `oldest_duplicate_ms_p99 ${p99}: the bar of ${OLDEST_MS_P99_MAX} is ${met(p99 <= OLDEST_MS_P99_MAX)}`,
@@ -130,7 +131,7 @@ async function bench(): Promise<void> {
       oldest_duplicate_ms_p99: p99,
       missed_duplicates: missedDuplicates,
       false_duplicates: falseDuplicates,
-      oldest_duplicate_ms_p50: rounded(quantile(oldestMs, 0.5), 3),
+      oldest_duplicate_ms_p50: rounded(percentile(oldestMs, 0.5), 3),
       duplicate_lookups_per_s: Math.round(checked / (duplicateMs / 1_000)),
       checked_duplicates: checked + OLDEST_LOOKUPS,
       new_lookups: newLookups,
@@ -179,11 +180,6 @@ function milliseconds(body: () => void): number {
   const startMs = performance.now();
   body();
   return performance.now() - startMs;
-}
-
-/** @param sorted ascending, not empty */
-function quantile(sorted: readonly number[], share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!;
 }
 
 function met(isMet: boolean): string {
