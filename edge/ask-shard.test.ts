@@ -11,7 +11,7 @@ import type { ShardAnswer } from "./shard/fate.ts";
 const BATCH = countedBatch(3, 4, []);
 const ANSWER: ShardAnswer = { fates: new Uint8Array(0), rejectedTaken: true };
 
-type Accept = () => Promise<Uint8Array>;
+type Accept = () => Promise<string>;
 
 /** An Env whose every shard is this one; `names` are those that were asked for, one for each stub. */
 function envOf(accept: Accept): { env: Env; names: string[] } {
@@ -86,8 +86,8 @@ describe("a shard's answer", () => {
 
   test("that comes too late, as fates or as an error, changes nothing and breaks nothing", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    const late = Promise.withResolvers<Uint8Array>();
-    const failed = Promise.withResolvers<Uint8Array>();
+    const late = Promise.withResolvers<string>();
+    const failed = Promise.withResolvers<string>();
     const asked = [late, failed].map(({ promise }) => askShard(envOf(() => promise).env, BATCH));
     await vi.advanceTimersByTimeAsync(SHARD_ANSWER_MS_MAX);
     expect(await Promise.all(asked)).toEqual([null, null]);

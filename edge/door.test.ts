@@ -477,11 +477,11 @@ async function setShardCounts(count: number): Promise<void> {
 async function rejectedRows(): Promise<Kept[]> {
   const kept: Kept[] = [];
   const shards = await inShards((sql) =>
-    sql.exec<{ rows: ArrayBuffer }>("SELECT rows FROM journal_rejected").toArray(),
+    sql.exec<{ bytes: ArrayBuffer }>("SELECT bytes FROM journal_rejected").toArray(),
   );
   for (const rows of shards) {
     for (const row of rows) {
-      const c = reader(new Uint8Array(row.rows));
+      const c = reader(new Uint8Array(row.bytes));
       while (c.at < c.bytes.length) {
         const start = c.at;
         skipRejectedClick(c);

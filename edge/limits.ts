@@ -3,7 +3,10 @@ import { BLOCK_BODY_BYTES_MAX } from "../wire/limits.ts";
 import { RAW_CLICK_BYTES_MAX } from "../wire/raw-click.ts";
 import { REJECTED_CLICK_BYTES_MAX } from "../wire/rejected-click.ts";
 
-/** One journal row; a flush takes whole rows, so a row must fit a message (SQLite's own limit here is 2 MB). */
+/**
+ * One journal row, as rows of a message: a flush takes whole journal rows. Packed it is smaller (SQLite's own limit is
+ * 2 MB).
+ */
 export const JOURNAL_ROW_BYTES_MAX = BLOCK_BODY_BYTES_MAX;
 
 /**

@@ -1,9 +1,8 @@
 /** One request, several shards, some of them in trouble: every click has its fate, and sending again is safe. */
 import { env, runInDurableObject, SELF } from "cloudflare:test";
 import { describe, expect, test, vi } from "vitest";
-import { reader } from "../wire/cursor.ts";
 import type { ClickResult, ClickStatus, IngestAnswer } from "../wire/ingest.ts";
-import { readRawClick } from "../wire/raw-click.ts";
+import { clicksOf } from "../tests/helpers/raw-rows.ts";
 import { shardOf } from "../wire/routing.ts";
 import { isProblem, parseEnvelope } from "./click/parse-envelope.ts";
 import type { Env } from "./config.ts";
@@ -21,29 +20,22 @@ const tables = {
   /** A journal row that is as large as the journal may be, and holds nothing. */
   fill: (sql: SqlStorage) =>
     void sql.exec(
-      `INSERT INTO journal_clicks (number, row_count, row_bytes, fingerprints, rows)
-       SELECT coalesce(max(number), 0) + 1, 0, ?, x'', x'' FROM journal_clicks`,
+      `INSERT INTO journal_clicks (number, row_count, byte_count, message_byte_count, fingerprints, bytes)
+       SELECT coalesce(max(number), 0) + 1, 0, ?, 0, x'', x'' FROM journal_clicks`,
       JOURNAL_BYTES_MAX,
     ),
   empty: (sql: SqlStorage) =>
-    void sql.exec("UPDATE journal_clicks SET row_bytes = 0 WHERE row_count = 0"),
+    void sql.exec("UPDATE journal_clicks SET byte_count = 0 WHERE row_count = 0"),
   newestNumber: (sql: SqlStorage) =>
     sql.exec<{ newest: number | null }>("SELECT max(number) AS newest FROM journal_clicks").one()
       .newest ?? 0,
   /** Ids of all accepted clicks, as often as they stand there. */
   acceptedIds: (sql: SqlStorage) =>
     sql
-      .exec<{ rows: ArrayBuffer }>("SELECT rows FROM journal_clicks")
+      .exec<{ bytes: ArrayBuffer }>("SELECT bytes FROM journal_clicks")
       .toArray()
-      .flatMap(({ rows }) => clickIdsOf(new Uint8Array(rows))),
+      .flatMap(({ bytes }) => clicksOf(new Uint8Array(bytes)).map(({ clickId }) => clickId)),
 };
-
-function clickIdsOf(rows: Uint8Array): string[] {
-  const c = reader(rows);
-  const ids: string[] = [];
-  while (c.at < rows.length) ids.push(readRawClick(c).clickId);
-  return ids;
-}
 
 const stubOf = (shard: number): DurableObjectStub<ClickShard> =>
   SHARD_OBJECTS.get(SHARD_OBJECTS.idFromName(`shard-${shard}`));

@@ -1,10 +1,9 @@
 /** What a shard still remembers, and what is too old for it: real requests, inside workerd. */
 import { env, runInDurableObject, SELF } from "cloudflare:test";
 import { beforeAll, describe, expect, test } from "vitest";
-import { reader } from "../wire/cursor.ts";
 import type { ClickResult, IngestAnswer } from "../wire/ingest.ts";
 import { SMALL_SKEW_MS_MAX, TIMESTAMP_MS_MAX } from "../wire/limits.ts";
-import { readRawClick } from "../wire/raw-click.ts";
+import { clicksOf } from "../tests/helpers/raw-rows.ts";
 import type { RawClick } from "../wire/raw-click.ts";
 import { shardOf } from "../wire/routing.ts";
 import type { Env } from "./config.ts";
@@ -29,23 +28,16 @@ const tables = {
     void sql.exec("UPDATE meta SET value = ? WHERE name = 'accept_from_ms'", value),
   accepted: (sql: SqlStorage) =>
     sql
-      .exec<{ rows: ArrayBuffer }>("SELECT rows FROM journal_clicks")
+      .exec<{ bytes: ArrayBuffer }>("SELECT bytes FROM journal_clicks")
       .toArray()
-      .flatMap(({ rows }) => rawClicksOf(new Uint8Array(rows))),
+      .flatMap(({ bytes }) => clicksOf(new Uint8Array(bytes))),
   rejectedText: (sql: SqlStorage) =>
     sql
-      .exec<{ rows: ArrayBuffer }>("SELECT rows FROM journal_rejected")
+      .exec<{ bytes: ArrayBuffer }>("SELECT bytes FROM journal_rejected")
       .toArray()
-      .map(({ rows }) => new TextDecoder("latin1").decode(rows))
+      .map(({ bytes }) => new TextDecoder("latin1").decode(bytes))
       .join(""),
 };
-
-function rawClicksOf(rows: Uint8Array): RawClick[] {
-  const c = reader(rows);
-  const clicks: RawClick[] = [];
-  while (c.at < rows.length) clicks.push(readRawClick(c));
-  return clicks;
-}
 
 function stub(): DurableObjectStub<ClickShard> {
   const { SHARD_OBJECTS } = env as unknown as Env;

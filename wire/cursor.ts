@@ -135,20 +135,24 @@ export function readU64(c: Cursor): bigint {
 }
 export function readVarint(c: Cursor): number {
   let value = 0;
-  for (let shift = 0; shift < 35; shift += 7) {
+  // Numbers, not shifts: 35 bits are more than those have.
+  for (let factor = 1; factor < 2 ** 35; factor *= 128) {
     const byte = readU8(c);
-    value += (byte & 0x7f) * 2 ** shift;
+    value += (byte & 0x7f) * factor;
     if (byte < 0x80) return value;
   }
   throw new CursorError("length beyond 35 bits", c.at);
 }
+/** The next bytes, as a view. */
+export function readBytes(c: Cursor, byteCount: number): Uint8Array {
+  need(c, byteCount);
+  const start = c.at;
+  c.at += byteCount;
+  return c.bytes.subarray(start, c.at);
+}
 /** A RowBinary String as a view of its bytes. */
 export function readString(c: Cursor): Uint8Array {
-  const length = readVarint(c);
-  need(c, length);
-  const start = c.at;
-  c.at += length;
-  return c.bytes.subarray(start, c.at);
+  return readBytes(c, readVarint(c));
 }
 /** Steps over a RowBinary String. */
 export function skipString(c: Cursor): void {

@@ -2,7 +2,7 @@
  * One accepted click as a clicks_raw row in RowBinary.
  *
  *     0 flush u64        \
- *     8 flushed_on u16    |  the unit: zeros (but the shard) until the shard flushes,
+ *     8 flushed_on u16    |  the unit; of a rejected row zeros (but the shard) until the shard flushes,
  *    10 shard u16         |  then patched in place
  *    12 epoch 8 bytes    /
  *    20 received_at i64      milliseconds
@@ -12,6 +12,8 @@
  *       ad_id, country, device, invalid_reason   strings: together a partial's key, one contiguous slice
  *       key_id, user_id, ip, user_agent          strings
  *       claimed_time i64, sent_at nullable i64, skew_ms nullable i64
+ *
+ * Rows are made by flushes alone, out of packs (packed-clicks.ts).
  */
 import { TIME_SOURCE } from "./columns.ts";
 import type { TimeSource } from "./columns.ts";
@@ -22,10 +24,8 @@ import {
   readU8,
   skipString,
   textOf,
-  writeAscii,
   writeBytes,
   writeI64,
-  writeString,
   writeU16,
   writeU8,
 } from "./cursor.ts";
@@ -49,7 +49,6 @@ export const EPOCH_BYTES = 8;
 /** Flush, flushed_on, shard, epoch: the start of raw and of rejected rows alike. */
 export const UNIT_BYTES = 20;
 
-const EVENT_TIME_OFFSET = 28;
 /** Where the dedup key starts. */
 export const DEDUP_KEY_OFFSET = 37;
 
@@ -91,31 +90,15 @@ export interface RawClick {
   readonly skewMs: number | null;
 }
 
-/** Appends the row with an empty unit; the caller has reserved RAW_CLICK_BYTES_MAX. */
-export function writeRawClick(c: Cursor, click: RawClick): void {
-  writeEmptyUnit(c, click.shard);
-  writeI64(c, click.receivedAtMs);
-  writeI64(c, click.eventTimeMs);
-  writeU8(c, TIME_SOURCE[click.timeSource]);
-  writeAscii(c, click.account);
-  writeAscii(c, click.clickId);
-  writeAscii(c, click.adId);
-  writeAscii(c, click.country);
-  writeAscii(c, click.device);
-  writeAscii(c, click.invalidReason);
-  writeAscii(c, click.keyId);
-  writeString(c, click.userId);
-  writeAscii(c, click.ip);
-  writeString(c, click.userAgent);
-  writeI64(c, click.claimedTimeMs);
-  writeNullableI64(c, click.sentAtMs);
-  writeNullableI64(c, click.skewMs);
-}
-
 /** A flag, then the value unless it is null: a RowBinary Nullable(Int64). */
 export function writeNullableI64(c: Cursor, value: number | null): void {
   writeU8(c, value === null ? 1 : 0);
   if (value !== null) writeI64(c, value);
+}
+
+/** Reads one. */
+export function readNullableI64(c: Cursor): number | null {
+  return readU8(c) === 1 ? null : readI64(c);
 }
 
 /** The unit's bytes before it is known: only the shard is set. */
@@ -190,10 +173,8 @@ export interface RawClickSpans {
   partialKeyEnd: number;
 }
 
-/** Event time of the row that starts at `rowStart`, milliseconds since 1970; the row has been walked. */
-export function eventTimeAt(c: Cursor, rowStart: number): number {
-  const at = rowStart + EVENT_TIME_OFFSET;
-  return c.view.getInt32(at + 4, true) * 0x1_0000_0000 + c.view.getUint32(at, true);
+export function newRawClickSpans(): RawClickSpans {
+  return { start: 0, partialKeyStart: 0, partialKeyEnd: 0 };
 }
 
 /** The whole row as an object, for tests and tools (not for the hot path). */
@@ -210,7 +191,6 @@ export function readRawClick(c: Cursor): RawClick & FlushUnit {
   const source = (Object.keys(TIME_SOURCE) as TimeSource[]).find((s) => TIME_SOURCE[s] === code);
   if (source === undefined) throw new Error(`time_source ${code}`);
   const text = () => textOf(readString(c));
-  const nullable = () => (readU8(c) === 1 ? null : readI64(c));
   return {
     flush,
     flushedOn,
@@ -230,7 +210,7 @@ export function readRawClick(c: Cursor): RawClick & FlushUnit {
     ip: text(),
     userAgent: readString(c),
     claimedTimeMs: readI64(c),
-    sentAtMs: nullable(),
-    skewMs: nullable(),
+    sentAtMs: readNullableI64(c),
+    skewMs: readNullableI64(c),
   };
 }

@@ -36,8 +36,8 @@ import {
   UNIT_BYTES,
   unitBytes,
   walkRawClick,
-  writeRawClick,
 } from "./raw-click.ts";
+import { writeRawClick } from "../tests/helpers/raw-rows.ts";
 import type { RawClick } from "./raw-click.ts";
 import {
   REJECTED_CLICK_BYTES_MAX,

@@ -14,7 +14,8 @@ import {
   writeU32,
   written,
 } from "../../wire/cursor.ts";
-import { RAW_CLICK_BYTES_MAX, unitBytes, writeRawClick } from "../../wire/raw-click.ts";
+import { RAW_CLICK_BYTES_MAX, unitBytes } from "../../wire/raw-click.ts";
+import { writeRawClick } from "../../tests/helpers/raw-rows.ts";
 import { REJECTED_CLICK_BYTES_MAX, writeRejectedClick } from "../../wire/rejected-click.ts";
 import { RESULT_BYTES_MAX, resultTail } from "../../wire/result.ts";
 import { readUnit } from "./read-unit.ts";

@@ -20,19 +20,15 @@ const batches: fc.Arbitrary<ShardBatch> = fc
   .record({
     shard: fc.integer({ min: 0, max: 4_095 }),
     shards: fc.integer({ min: 1, max: 4_096 }),
-    skewMs: fc.option(fc.maxSafeInteger()),
-    invalidReason: fc.constantFrom("", "bot_user_agent"),
     counted: fc.array(
       fc.record({ account: text, keyId: text, code: text, field: text, count: fc.nat() }),
       { maxLength: 2 },
     ),
-    clicks: rows,
+    clicks: fc.uint8Array({ maxLength: 50 }),
     rejected: rows,
   })
-  .map(({ clicks, rejected, ...batch }) => ({
+  .map(({ rejected, ...batch }) => ({
     ...batch,
-    rows: clicks.bytes,
-    rowEnds: clicks.ends,
     rejectedRows: rejected.bytes,
     rejectedEnds: rejected.ends,
   }));
@@ -50,8 +46,8 @@ test("a batch that is cut off anywhere is an error, and so is another version", 
     fc.property(batches, fc.nat(), (batch, cut) => {
       const bytes = encodeBatch(batch);
       expect(() => decodeBatch(bytes.subarray(0, cut % bytes.length))).toThrow(/./);
-      expect(() => decodeBatch(Uint8Array.from(bytes, (b, i) => (i === 0 ? 2 : b)))).toThrow(
-        /versions 1 and 2/,
+      expect(() => decodeBatch(Uint8Array.from(bytes, (b, i) => (i === 0 ? 1 : b)))).toThrow(
+        /versions 2 and 1/,
       );
     }),
   );
@@ -64,6 +60,6 @@ test("an answer arrives as it was sent, and nothing else is one", () => {
   }
   const none = { fates: new Uint8Array(0), rejectedTaken: true };
   expect(decodeAnswer(encodeAnswer(none))).toEqual(none);
-  expect(() => decodeAnswer(Uint8Array.of(2, 1, 0))).toThrow(/versions 1 and 2/);
-  expect(() => decodeAnswer(Uint8Array.of(1))).toThrow(/./);
+  expect(() => decodeAnswer("110")).toThrow(/versions 2 and 1/);
+  for (const cut of ["", "2"]) expect(() => decodeAnswer(cut)).toThrow(/./);
 });

@@ -2,29 +2,26 @@
  * What the Worker and a shard say to each other, as bytes: a call with objects and views in it costs a third of what
  * a single click costs in all (bench:edge). Both ends are one deployment, but for the minutes in which it changes:
  * hence the version, and a batch of another one is an error, which the Worker takes for a shard that is away.
+ * The answer is text because of every answer that is an object the platform makes one that can be disposed of.
  *
- *     batch   0 u8 version                      answer   0 u8 version
- *             1 u8 bit 0: there is a skew                1 u8 1: rejected clicks are taken
- *             2 u16 shards                               2 a fate (u8) for each row
- *             4 u16 shard
- *             6 i64 skew, milliseconds
- *            14 strings: invalid_reason, and JSON of what was counted
- *               u32 rows, their ends u32 each, the last one's rows
+ *     batch   0 u8 version                      answer   digits, as text: the version,
+ *             1 u16 shards                               1 when rejected clicks are taken,
+ *             3 u16 shard                                a fate for each click
+ *             5 string: JSON of what was counted
  *               u32 rejected rows, their ends u32 each, the last one's rows
+ *               u32 bytes of the clicks, and those, packed (wire/packed-clicks.ts)
  */
 import {
   need,
+  readBytes,
   reader,
-  readI64,
   readString,
   readU16,
   readU32,
   readU8,
   textOf,
   utf8,
-  writeAscii,
   writeBytes,
-  writeI64,
   writer,
   writeString,
   writeU16,
@@ -32,14 +29,13 @@ import {
   writeU8,
   written,
 } from "../../wire/cursor.ts";
-import type { Cursor } from "../../wire/cursor.ts";
 import type { CountedRejections } from "../../wire/rejected-click.ts";
 import type { ShardAnswer } from "../shard/fate.ts";
 import type { ShardBatch } from "./batches.ts";
 
-const VERSION = 1;
-/** All but rows, ends and texts, whose lengths take up to 5 bytes each. */
-const HEAD_BYTES_MAX = 14 + 2 * 5 + 2 * 4;
+const VERSION = 2;
+/** All but what was counted (whose length takes up to 5 bytes), ends, rows and clicks. */
+const HEAD_BYTES_MAX = 5 + 5 + 2 * 4;
 
 const NOTHING = new Uint8Array(0);
 
@@ -47,20 +43,20 @@ export function encodeBatch(batch: ShardBatch): Uint8Array {
   const counted = batch.counted.length === 0 ? NOTHING : utf8(JSON.stringify(batch.counted));
   const c = writer(
     HEAD_BYTES_MAX +
-      batch.invalidReason.length +
       counted.length +
-      sizeOf(batch.rowEnds, batch.rows) +
-      sizeOf(batch.rejectedEnds, batch.rejectedRows),
+      4 * batch.rejectedEnds.length +
+      batch.rejectedRows.length +
+      batch.clicks.length,
   );
   writeU8(c, VERSION);
-  writeU8(c, batch.skewMs === null ? 0 : 1);
   writeU16(c, batch.shards);
   writeU16(c, batch.shard);
-  writeI64(c, batch.skewMs ?? 0);
-  writeAscii(c, batch.invalidReason);
   writeString(c, counted);
-  writeRows(c, batch.rowEnds, batch.rows);
-  writeRows(c, batch.rejectedEnds, batch.rejectedRows);
+  writeU32(c, batch.rejectedEnds.length);
+  for (const end of batch.rejectedEnds) writeU32(c, end);
+  writeBytes(c, batch.rejectedRows);
+  writeU32(c, batch.clicks.length);
+  writeBytes(c, batch.clicks);
   return written(c);
 }
 
@@ -68,64 +64,44 @@ export function encodeBatch(batch: ShardBatch): Uint8Array {
 export function decodeBatch(bytes: Uint8Array): ShardBatch {
   const c = reader(bytes);
   requireVersion(readU8(c));
-  const hasSkew = readU8(c) === 1;
   const shards = readU16(c);
   const shard = readU16(c);
-  const skewMs = readI64(c);
-  const invalidReason = readString(c);
   const counted = readString(c);
-  const [rowEnds, rows] = readRows(c);
-  const [rejectedEnds, rejectedRows] = readRows(c);
+  const rejectedCount = readU32(c);
+  need(c, 4 * rejectedCount);
+  const rejectedEnds = Array.from({ length: rejectedCount }, () => readU32(c));
+  const rejectedRows = readBytes(c, rejectedEnds.at(-1) ?? 0);
+  const clicks = readBytes(c, readU32(c));
   return {
     shard,
     shards,
-    skewMs: hasSkew ? skewMs : null,
-    invalidReason: invalidReason.length === 0 ? "" : textOf(invalidReason),
     counted: counted.length === 0 ? [] : (JSON.parse(textOf(counted)) as CountedRejections[]),
-    rowEnds,
-    rows,
     rejectedEnds,
     rejectedRows,
+    clicks,
   };
 }
 
-export function encodeAnswer({ fates, rejectedTaken }: ShardAnswer): Uint8Array {
-  const bytes = new Uint8Array(2 + fates.length);
-  bytes[0] = VERSION;
-  bytes[1] = rejectedTaken ? 1 : 0;
-  bytes.set(fates, 2);
-  return bytes;
+export function encodeAnswer({ fates, rejectedTaken }: ShardAnswer): string {
+  const digits = new Uint8Array(2 + fates.length);
+  digits[0] = VERSION;
+  digits[1] = rejectedTaken ? 1 : 0;
+  digits.set(fates, 2);
+  // At most BATCH_CLICKS_MAX and two, which a call may have as arguments.
+  return String.fromCharCode(...digits.map((digit) => ZERO + digit));
 }
 
-/** @throws Error for another version, CursorError for bytes that are cut off */
-export function decodeAnswer(bytes: Uint8Array): ShardAnswer {
-  const c = reader(bytes);
-  requireVersion(readU8(c));
-  return { rejectedTaken: readU8(c) === 1, fates: bytes.subarray(c.at) };
+/** @throws Error for another version */
+export function decodeAnswer(text: string): ShardAnswer {
+  const digits = Uint8Array.from(text, (_, i) => text.charCodeAt(i) - ZERO);
+  requireVersion(digits[0]);
+  if (digits.length < 2) throw new Error("a shard's answer is cut off");
+  return { rejectedTaken: digits[1] === 1, fates: digits.subarray(2) };
 }
 
-function requireVersion(version: number): void {
+const ZERO = "0".charCodeAt(0);
+
+function requireVersion(version: number | undefined): void {
   if (version === VERSION) return;
   throw new Error(`Worker and shard speak versions ${VERSION} and ${version}: deploying?`);
-}
-
-function sizeOf(ends: readonly number[], rows: Uint8Array): number {
-  return 4 * ends.length + rows.length;
-}
-
-function writeRows(c: Cursor, ends: readonly number[], rows: Uint8Array): void {
-  writeU32(c, ends.length);
-  for (const end of ends) writeU32(c, end);
-  writeBytes(c, rows);
-}
-
-function readRows(c: Cursor): [ends: number[], rows: Uint8Array] {
-  const count = readU32(c);
-  need(c, 4 * count);
-  const ends = Array.from({ length: count }, () => readU32(c));
-  const byteCount = ends.at(-1) ?? 0;
-  need(c, byteCount);
-  const rows = c.bytes.subarray(c.at, c.at + byteCount);
-  c.at += byteCount;
-  return [ends, rows];
 }

@@ -1,7 +1,8 @@
-/** An envelope's clicks, parsed, stamped and encoded into one batch for each shard concerned. */
+/** An envelope's clicks, parsed, stamped and packed into one batch for each shard concerned. */
 import { reserve, writer, written } from "../../wire/cursor.ts";
 import type { Cursor } from "../../wire/cursor.ts";
-import { writeRawClick, RAW_CLICK_BYTES_MAX } from "../../wire/raw-click.ts";
+import { newPack, packClick } from "../../wire/packed-clicks.ts";
+import type { RequestFields } from "../../wire/packed-clicks.ts";
 import { REJECTED_CLICK_BYTES_MAX, writeRejectedClick } from "../../wire/rejected-click.ts";
 import type { CountedRejections } from "../../wire/rejected-click.ts";
 import { shardOf } from "../../wire/routing.ts";
@@ -24,21 +25,17 @@ export interface ShardBatch {
   readonly shard: number;
   /** SHARDS as the sender knows it; the shard refuses a count that is not its own. */
   readonly shards: number;
-  /** clicks_raw rows with empty units, and where each ends. */
-  readonly rows: Uint8Array;
-  readonly rowEnds: readonly number[];
+  /** A pack (wire/packed-clicks.ts); empty when there are none. */
+  readonly clicks: Uint8Array;
   /** clicks_rejected rows with empty units, and where each ends. */
   readonly rejectedRows: Uint8Array;
   readonly rejectedEnds: readonly number[];
   /** What was refused without leaving a row: requests that could not be read. */
   readonly counted: readonly CountedRejections[];
-  /** The same for all rows: the request's skew (ms; null without a client clock) and invalid_reason ("" for none). */
-  readonly skewMs: number | null;
-  readonly invalidReason: string;
 }
 
 export interface BatchForShard extends ShardBatch {
-  /** For each row of `rows`, its place in the envelope. */
+  /** For each click of `clicks`, its place in the envelope. */
   readonly places: readonly number[];
 }
 
@@ -67,30 +64,17 @@ export function sortIntoBatches(envelope: Envelope, facts: RequestFacts): Sorted
       rejections[place] = click;
       continue;
     }
-    const shard = shardOf(click.clickId, facts.shards);
-    const batch = openBatch(open, shard);
+    const batch = openBatch(open, shardOf(click.clickId, facts.shards));
     const stamp = stampTime(click.timestampMs, facts.sentAtMs, facts.receivedAtMs);
-    reserve(batch.rows, RAW_CLICK_BYTES_MAX);
-    writeRawClick(batch.rows, {
-      shard,
-      receivedAtMs: facts.receivedAtMs,
+    batch.clicks ??= newPack(requestFields(facts));
+    packClick(batch.clicks, {
       eventTimeMs: stamp.eventTimeMs,
       timeSource: stamp.timeSource,
-      account: DEFAULT_ACCOUNT,
       clickId: click.clickId,
       adId: click.adId,
-      country: facts.sender.country,
-      device: facts.classified.device,
-      invalidReason: facts.classified.invalidReason,
-      keyId: DEFAULT_KEY_ID,
       userId: click.userId,
-      ip: facts.sender.ip,
-      userAgent: facts.classified.userAgent,
       claimedTimeMs: click.timestampMs,
-      sentAtMs: facts.sentAtMs,
-      skewMs: stamp.skewMs,
     });
-    batch.rowEnds.push(batch.rows.at);
     batch.places.push(place);
   }
   rejections.forEach((rejection, place) => {
@@ -99,7 +83,7 @@ export function sortIntoBatches(envelope: Envelope, facts: RequestFacts): Sorted
     addRejected(openBatch(open, home), home, rejection, envelope.textOf(place), facts);
   });
   return {
-    batches: [...open].map(([shard, batch]) => close(shard, batch, facts)),
+    batches: [...open].map(([shard, batch]) => closed(shard, facts.shards, batch)),
     rejections,
   };
 }
@@ -112,7 +96,7 @@ export function rejectedBatch(
 ): ShardBatch {
   const batch = newBatch();
   for (const [rejection, text] of rejected) addRejected(batch, shard, rejection, text, facts);
-  return close(shard, batch, facts);
+  return closed(shard, facts.shards, batch);
 }
 
 /** A batch that carries nothing but numbers. */
@@ -121,14 +105,14 @@ export function countedBatch(
   shards: number,
   counted: readonly CountedRejections[],
 ): ShardBatch {
-  return { ...closed(shard, shards, newBatch(), { skewMs: null, invalidReason: "" }), counted };
+  return { ...closed(shard, shards, newBatch()), counted };
 }
 
 const NOTHING = new Uint8Array(0);
 
 interface OpenBatch {
-  readonly rows: Cursor;
-  readonly rowEnds: number[];
+  /** Null before the first. */
+  clicks: Cursor | null;
   /** Null before the first: most requests have none, and a cursor's buffer costs more than a click. */
   rejectedRows: Cursor | null;
   readonly rejectedEnds: number[];
@@ -137,8 +121,7 @@ interface OpenBatch {
 
 function newBatch(): OpenBatch {
   return {
-    rows: writer(RAW_CLICK_BYTES_MAX),
-    rowEnds: [],
+    clicks: null,
     rejectedRows: null,
     rejectedEnds: [],
     places: [],
@@ -181,28 +164,38 @@ function addRejected(
   batch.rejectedEnds.push(rows.at);
 }
 
-function close(shard: number, batch: OpenBatch, facts: RequestFacts): BatchForShard {
-  return closed(shard, facts.shards, batch, {
-    skewMs: skewOf(facts.sentAtMs, facts.receivedAtMs),
-    invalidReason: facts.classified.invalidReason,
-  });
+function requestFields({
+  receivedAtMs,
+  sentAtMs,
+  sender,
+  classified,
+}: RequestFacts): RequestFields {
+  return {
+    receivedAtMs,
+    account: DEFAULT_ACCOUNT,
+    country: sender.country,
+    device: classified.device,
+    invalidReason: classified.invalidReason,
+    keyId: DEFAULT_KEY_ID,
+    ip: sender.ip,
+    userAgent: classified.userAgent,
+    sentAtMs,
+    skewMs: skewOf(sentAtMs, receivedAtMs),
+  };
 }
 
-function closed(
-  shard: number,
-  shards: number,
-  batch: OpenBatch,
-  figures: Pick<ShardBatch, "skewMs" | "invalidReason">,
-): BatchForShard {
+function closed(shard: number, shards: number, batch: OpenBatch): BatchForShard {
   return {
     shard,
     shards,
-    ...figures,
-    rows: written(batch.rows),
-    rowEnds: batch.rowEnds,
-    rejectedRows: batch.rejectedRows === null ? NOTHING : written(batch.rejectedRows),
+    clicks: bytesOf(batch.clicks),
+    rejectedRows: bytesOf(batch.rejectedRows),
     rejectedEnds: batch.rejectedEnds,
     counted: [],
     places: batch.places,
   };
+}
+
+function bytesOf(c: Cursor | null): Uint8Array {
+  return c === null ? NOTHING : written(c);
 }

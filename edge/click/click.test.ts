@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { reader } from "../../wire/cursor.ts";
-import { readRawClick } from "../../wire/raw-click.ts";
+import { clicksOf } from "../../tests/helpers/raw-rows.ts";
 import { skipRejectedClick } from "../../wire/rejected-click.ts";
 import { shardOf } from "../../wire/routing.ts";
 import { sortIntoBatches } from "./batches.ts";
@@ -100,18 +100,15 @@ describe("sorting into batches", () => {
     expect(rejections[50]).toMatchObject({ code: "missing" });
     expect(rejections[51]).toMatchObject({ code: "not_an_object" });
     for (const batch of batches) {
-      const c = reader(batch.rows);
+      const packed = clicksOf(batch.clicks);
+      expect(packed).toHaveLength(batch.places.length);
       for (const [i, place] of batch.places.entries()) {
-        const row = readRawClick(c);
-        expect(row).toMatchObject({
+        expect(packed[i]).toMatchObject({
           clickId: `i${place}.c`,
-          shard: batch.shard,
           country: "KR",
           invalidReason: "bot",
-          flush: 0,
         });
-        expect(shardOf(row.clickId, 4)).toBe(batch.shard);
-        expect(c.at).toBe(batch.rowEnds[i]);
+        expect(shardOf(packed[i]!.clickId, 4)).toBe(batch.shard);
       }
     }
     const rejected = batches.filter((b) => b.rejectedEnds.length > 0);

@@ -4,7 +4,6 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { reader } from "../../wire/cursor.ts";
 import {
   CLOCK_DRIFT_MS_MAX,
   REQUEST_IN_FLIGHT_MS_MAX,
@@ -12,7 +11,7 @@ import {
   SMALL_SKEW_MS_MAX,
   TIMESTAMP_MS_MAX,
 } from "../../wire/limits.ts";
-import { readRawClick } from "../../wire/raw-click.ts";
+import { clicksOf } from "../../tests/helpers/raw-rows.ts";
 import type { RawClick } from "../../wire/raw-click.ts";
 import { DEDUP_BUCKET_MS } from "../limits.ts";
 import { bucketOf, limitAfterDropping } from "../shard/dedup-index.ts";
@@ -223,7 +222,7 @@ function rowOf(claimedMs: number, sentAtMs: number | null, receivedAtMs: number)
     classified: classify(null),
     shards: 4,
   });
-  return readRawClick(reader(batches[0]!.rows));
+  return clicksOf(batches[0]!.clicks)[0]!;
 }
 
 function rowsOf(attempts: readonly Attempt[], clockAt: (i: number) => Clock): RawClick[] {

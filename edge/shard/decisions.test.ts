@@ -151,13 +151,19 @@ describe("what the subject has", () => {
 });
 
 describe("group commit", () => {
-  const piece = (n: number) => ({ row: new Uint8Array([n]), low: n, high: 0 });
+  const piece = (n: number, rowCount = 1) => ({
+    rowCount,
+    bytes: new Uint8Array(n).fill(n),
+    messageByteCount: 2 * n,
+    fingerprints: new Uint32Array(2 * rowCount).fill(n),
+  });
+  const numbersOf = (group: Group) => group.pieces.clicks.map(({ bytes }) => bytes.length);
 
   test("requests of one turn share a commit; the next group forms while it runs", async () => {
     const groups: number[][] = [];
     const release: (() => void)[] = [];
     const commit = groupCommit(async (group: Group) => {
-      groups.push(group.pieces.clicks.map((p) => p.low));
+      groups.push(numbersOf(group));
       await new Promise<void>((resolve) => release.push(resolve));
     });
     commit.add("clicks", piece(1));
@@ -198,10 +204,10 @@ describe("group commit", () => {
   test("a group waits for others as long as it lingers, or until it is full", async () => {
     const groups: number[][] = [];
     let lingered!: () => void;
-    const commit = groupCommit(
-      async (group) => void groups.push(group.pieces.clicks.map((p) => p.low)),
-      { linger: () => new Promise((resolve) => (lingered = resolve)), fullClicks: 3 },
-    );
+    const commit = groupCommit(async (group) => void groups.push(numbersOf(group)), {
+      linger: () => new Promise((resolve) => (lingered = resolve)),
+      fullClicks: 3,
+    });
     const waits = async (n: number) => {
       commit.add("clicks", piece(n));
       const settled = commit.settled();
@@ -222,14 +228,33 @@ describe("group commit", () => {
     ]);
   });
 
-  test("a group is split into journal rows at click boundaries, in order", () => {
-    const pieces = [3, 4, 5].map((n) => ({ row: new Uint8Array(n).fill(n), low: n, high: n + 1 }));
-    const rows = journalRowsOf(pieces, 8);
-    expect(rows.map((r) => [r.rows.length, [...r.fingerprints]])).toEqual([
-      [7, [3, 4, 4, 5]],
-      [5, [5, 6]],
+  test("a group is full by its clicks, not by its requests", async () => {
+    const groups: number[][] = [];
+    const commit = groupCommit(async (group) => void groups.push(numbersOf(group)), {
+      linger: () => new Promise(() => undefined),
+      fullClicks: 10,
+    });
+    commit.add("clicks", piece(1, 9));
+    const settled = commit.settled();
+    await turn();
+    expect(groups).toEqual([]);
+    commit.add("clicks", piece(2));
+    await settled;
+    expect(groups).toEqual([[1, 2]]);
+  });
+
+  test("a group is joined to journal rows that fit a message, in order", () => {
+    const pieces = [piece(3, 2), piece(4), piece(5)];
+    expect(journalRowsOf(pieces, 16)).toEqual([
+      {
+        rowCount: 3,
+        bytes: Uint8Array.of(3, 3, 3, 4, 4, 4, 4),
+        messageByteCount: 14,
+        fingerprints: Uint32Array.of(3, 3, 3, 3, 4, 4),
+      },
+      piece(5),
     ]);
-    expect(() => journalRowsOf(pieces, 4)).toThrow(/5 bytes/);
+    expect(() => journalRowsOf(pieces, 9)).toThrow(/10 bytes/);
   });
 });
 

@@ -15,10 +15,15 @@ export class Fingerprints {
     this.#keyBytes = key.length;
   }
 
-  /** Lanes 0 (low) and 1 (high) of the result, valid until the next call. */
-  of(bytes: Uint8Array, start: number, end: number): HashLanes {
+  /**
+   * Lanes 0 (low) and 1 (high) of the result, valid until the next call.
+   *
+   * @param account as a row has it; `bytes[start, end)` is the click id, as a row has it
+   */
+  of(account: Uint8Array, bytes: Uint8Array, start: number, end: number): HashLanes {
     const scratch = this.#scratch;
     let to = this.#keyBytes;
+    for (const byte of account) scratch[to++] = byte;
     for (let from = start; from < end; from++) scratch[to++] = bytes[from]!;
     hash128(scratch, 0, to, 0, this.#lanes);
     return this.#lanes;

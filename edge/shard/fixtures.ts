@@ -1,10 +1,19 @@
-/** For tests of the shard: an object's own SQLite, and rows as the Worker makes them. */
+/** For tests of the shard: an object's own SQLite, packs as the Worker makes them, and journal rows of them. */
 import { env, runInDurableObject } from "cloudflare:test";
-import { reserve, utf8, writer, written } from "../../wire/cursor.ts";
-import { RAW_CLICK_BYTES_MAX, writeRawClick } from "../../wire/raw-click.ts";
+import { reader, utf8, written } from "../../wire/cursor.ts";
+import {
+  newClickSpans,
+  newPack,
+  openPack,
+  packClick,
+  walkClick,
+} from "../../wire/packed-clicks.ts";
 import type { Env } from "../config.ts";
+import { Fingerprints } from "./fingerprints.ts";
+import { journalRowsOf } from "./group-commit.ts";
 import type { ClickShard } from "./shard.ts";
 import { CountedSql } from "./sql.ts";
+import type { JournalEntry } from "./storage.ts";
 
 let scratch = 0;
 
@@ -42,30 +51,55 @@ export interface FixtureClick {
   readonly invalidReason?: string;
 }
 
-/** clicks_raw rows with empty units. */
-export function rawRows(shard: number, clicks: readonly FixtureClick[]): Uint8Array {
-  const c = writer();
-  for (const { clickId, adId, eventTimeMs, ...click } of clicks) {
-    reserve(c, RAW_CLICK_BYTES_MAX);
-    writeRawClick(c, {
-      shard,
-      receivedAtMs: eventTimeMs,
+/** A pack of clicks (wire/packed-clicks.ts); all of the request of the first one. */
+export function packOfClicks(clicks: readonly FixtureClick[]): Uint8Array {
+  const [first] = clicks;
+  const c = newPack({
+    receivedAtMs: first?.eventTimeMs ?? 0,
+    account: first?.account ?? "default",
+    country: first?.country ?? "KR",
+    device: first?.device ?? "mobile",
+    invalidReason: first?.invalidReason ?? "",
+    keyId: "none",
+    ip: "::1",
+    userAgent: utf8("agent"),
+    sentAtMs: null,
+    skewMs: null,
+  });
+  for (const { clickId, adId, eventTimeMs } of clicks) {
+    packClick(c, {
       eventTimeMs,
       timeSource: "client",
-      account: click.account ?? "default",
       clickId,
       adId,
-      country: click.country ?? "KR",
-      device: click.device ?? "mobile",
-      invalidReason: click.invalidReason ?? "",
-      keyId: "none",
       userId: utf8("ü"),
-      ip: "::1",
-      userAgent: utf8("agent"),
       claimedTimeMs: eventTimeMs,
-      sentAtMs: null,
-      skewMs: null,
     });
   }
   return written(c).slice();
+}
+
+/** What a commit of these packs writes to the journal; ids as a shard with this key has them. */
+export function journalEntry(
+  packs: readonly Uint8Array[],
+  fingerprintKey = new Uint8Array(16),
+): JournalEntry {
+  const of = new Fingerprints(fingerprintKey);
+  const pieces = packs.map((bytes) => {
+    const c = reader(bytes);
+    const pack = openPack(c);
+    const click = newClickSpans();
+    const lanes = Array.from({ length: pack.clickCount }, () => {
+      walkClick(c, click);
+      const id = of.of(pack.account, bytes, click.clickIdStart, click.clickIdEnd);
+      return [id[0]!, id[1]!];
+    });
+    return {
+      bytes,
+      rowCount: pack.clickCount,
+      messageByteCount: pack.rowsByteCount,
+      fingerprints: Uint32Array.from(lanes.flat()),
+    };
+  });
+  return journalRowsOf(pieces, Infinity)[0]!;
 }

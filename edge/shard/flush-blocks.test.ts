@@ -4,10 +4,9 @@ import { expect, test } from "vitest";
 import { decodeBlock, isFault, WIRE_VERSION } from "../../wire/block.ts";
 import { reader, utf8 } from "../../wire/cursor.ts";
 import { readPartial } from "../../wire/partial.ts";
-import { DEDUP_KEY_OFFSET, readRawClick, walkRawClick } from "../../wire/raw-click.ts";
+import { readRawClick } from "../../wire/raw-click.ts";
 import { partitionOf } from "../../wire/routing.ts";
-import { Fingerprints } from "./fingerprints.ts";
-import { rawRows } from "./fixtures.ts";
+import { journalEntry, packOfClicks } from "./fixtures.ts";
 import { assertAsRecorded, makeFlush, recipeOf } from "./flush-blocks.ts";
 import type { FlushRecipe } from "./flush-blocks.ts";
 import type { FlushRecord, JournalRow } from "./storage.ts";
@@ -29,26 +28,10 @@ function journalRow(
   number: number,
   clicks: readonly (readonly [id: string, ad: string, ms: number])[],
 ): JournalRow {
-  const rows = rawRows(
-    3,
-    clicks.map(([clickId, adId, ms]) => ({ clickId, adId, eventTimeMs: T + ms })),
+  const packs = [clicks.map(([clickId, adId, ms]) => ({ clickId, adId, eventTimeMs: T + ms }))].map(
+    packOfClicks,
   );
-  return { number, rowCount: clicks.length, rows, fingerprints: fingerprintsOf(rows) };
-}
-
-/** As the shard makes them. */
-function fingerprintsOf(rows: Uint8Array): Uint32Array {
-  const of = new Fingerprints(identity.fingerprintKey);
-  const c = reader(rows);
-  const spans = { start: 0, partialKeyStart: 0, partialKeyEnd: 0 };
-  const lanes: number[] = [];
-  while (c.at < rows.length) {
-    walkRawClick(c, spans);
-    lanes.push(
-      ...of.of(rows, spans.start + DEDUP_KEY_OFFSET, spans.partialKeyStart).subarray(0, 2),
-    );
-  }
-  return Uint32Array.from(lanes);
+  return { number, ...journalEntry(packs, identity.fingerprintKey) };
 }
 
 const ads = Array.from({ length: 20 }, (_, i) => `ad-${i}`);
@@ -143,12 +126,18 @@ test("the hash of ids does not depend on the clicks' order", () => {
 });
 
 test("a journal row whose count is not its rows' is an impossible state", () => {
-  expect(() => makeFlush(recipe, identity, [{ ...journal()[0]!, rowCount: 19 }])).toThrow(
-    /counts 19 rows/,
-  );
-  expect(() => makeFlush(recipe, identity, [{ ...journal()[0]!, rowCount: 21 }])).toThrow(
-    /counts 21 rows, its bytes hold 20/,
-  );
+  const [row] = journal();
+  for (const rowCount of [19, 21]) {
+    const fingerprints = new Uint32Array(2 * rowCount);
+    expect(() => makeFlush(recipe, identity, [{ ...row!, rowCount, fingerprints }])).toThrow(
+      `counts ${rowCount} rows of ${row!.messageByteCount} bytes, its packs hold 20 of ${row!.messageByteCount}`,
+    );
+  }
+  for (const messageByteCount of [row!.messageByteCount - 1, row!.messageByteCount + 1]) {
+    expect(() => makeFlush(recipe, identity, [{ ...row!, messageByteCount }])).toThrow(
+      `counts 20 rows of ${messageByteCount} bytes, its packs hold 20 of ${row!.messageByteCount}`,
+    );
+  }
 });
 
 test("a journal row that has not an id for each click is an impossible state", () => {
@@ -159,34 +148,39 @@ test("a journal row that has not an id for each click is an impossible state", (
   );
 });
 
-const someClicks = fc.array(
-  fc.record({
-    clickId: fc.integer({ min: 0, max: 1_000_000 }).map((n) => `install.${n}`),
-    // Few enough to meet again, some the beginnings of others.
-    adId: fc.oneof(fc.stringMatching(/^[ab]{1,4}$/), fc.stringMatching(/^[ -~]{1,64}$/)),
-    eventTimeMs: fc.integer({ min: 0, max: 400_000 }).map((ms) => T + ms),
-    country: fc.constantFrom("KR", "US"),
-    device: fc.constantFrom("mobile", "other"),
-    invalidReason: fc.constantFrom("", "bot"),
-  }),
-  { minLength: 1, maxLength: 60 },
-);
+const anyClick = fc.record({
+  clickId: fc.integer({ min: 0, max: 1_000_000 }).map((n) => `install.${n}`),
+  // Few enough to meet again, some the beginnings of others.
+  adId: fc.oneof(fc.stringMatching(/^[ab]{1,4}$/), fc.stringMatching(/^[ -~]{1,64}$/)),
+  eventTimeMs: fc.integer({ min: 0, max: 400_000 }).map((ms) => T + ms),
+});
+const request = fc
+  .tuple(
+    fc.array(anyClick, { minLength: 1, maxLength: 20 }),
+    fc.record({
+      country: fc.constantFrom("KR", "US"),
+      device: fc.constantFrom("mobile", "other"),
+      invalidReason: fc.constantFrom("", "bot"),
+    }),
+  )
+  .map(([clicks, sender]) => clicks.map((each) => ({ ...each, ...sender })));
+/** Requests that share a commit. */
+const commit = fc.array(request, { minLength: 1, maxLength: 4 });
 
 test("a flush of any clicks is what a plain sum over them says, in order of first sight", () => {
   fc.assert(
     fc.property(
-      fc.array(someClicks, { minLength: 1, maxLength: 4 }),
+      fc.array(commit, { minLength: 1, maxLength: 4 }),
       fc.constantFrom(1, 10, 60),
       fc.integer({ min: 1, max: 5 }),
       fc.uint8Array({ minLength: 16, maxLength: 16 }),
       (commits, windowSeconds, partitions, fingerprintKey) => {
-        const rows = commits.map((clicks, i) => {
-          const bytes = rawRows(3, clicks);
-          const fingerprints = fingerprintsOf(bytes);
-          return { number: i + 1, rowCount: clicks.length, rows: bytes, fingerprints };
+        const rows = commits.map((requests, i) => {
+          const packs = requests.map(packOfClicks);
+          return { number: i + 1, ...journalEntry(packs, fingerprintKey) };
         });
         const counts = new Map<string, number>();
-        for (const click of commits.flat()) {
+        for (const click of commits.flat(2)) {
           const ad = utf8(click.adId);
           const key = JSON.stringify([
             partitionOf(ad, 0, ad.length, partitions),

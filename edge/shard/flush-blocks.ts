@@ -4,9 +4,17 @@
  */
 import { encodeBlock, WIRE_VERSION } from "../../wire/block.ts";
 import type { Origin } from "../../wire/block.ts";
-import { reader, written } from "../../wire/cursor.ts";
+import type { Cursor } from "../../wire/cursor.ts";
+import { reader, writer, written } from "../../wire/cursor.ts";
 import { hashText } from "../../wire/hash.ts";
-import { eventTimeAt, unitBytes, walkRawClick } from "../../wire/raw-click.ts";
+import {
+  eventTimeOf,
+  newClickSpans,
+  openPack,
+  unpackClick,
+  walkClick,
+} from "../../wire/packed-clicks.ts";
+import { newRawClickSpans, unitBytes } from "../../wire/raw-click.ts";
 import { skipRejectedClick } from "../../wire/rejected-click.ts";
 import {
   messageId,
@@ -83,29 +91,13 @@ function clickMessages(
   identity: Identity,
   journal: readonly JournalRow[],
 ): FlushMessage[] {
-  const body = joined(journal);
-  const rowCount = rowCountOf(journal);
   const unit = unitBytes({ ...recipe, ...identity });
   const seed = reader(identity.fingerprintKey).view.getInt32(0, true);
-  const partials = new Partials(body, rowCount, recipe.windowSeconds, seed);
-  const c = reader(body);
-  const spans = { start: 0, partialKeyStart: 0, partialKeyEnd: 0 };
-  let rows = 0;
-  for (; rows < rowCount && c.at < body.length; rows++) {
-    walkRawClick(c, spans);
-    body.set(unit, spans.start);
-    partials.count(eventTimeAt(c, spans.start), spans.partialKeyStart, spans.partialKeyEnd);
-  }
-  if (rows !== rowCount || c.at !== body.length) {
-    const held = rows === rowCount ? "more" : rows;
-    throw new Error(`the journal counts ${rowCount} rows, its bytes hold ${held}`);
-  }
-  for (const { number, rowCount: count, fingerprints } of journal) {
-    if (fingerprints.length !== 2 * count)
-      throw new Error(
-        `journal row ${number} has ids of ${fingerprints.length / 2} rows of ${count}`,
-      );
-  }
+  const rows = sumOf(journal, (row) => row.rowCount);
+  const out = writer(sumOf(journal, (row) => row.messageByteCount));
+  const body = out.bytes;
+  const partials = new Partials(body, rows, recipe.windowSeconds, seed);
+  for (const row of journal) unpack(row, unit, out, partials);
 
   const origin = { shard: identity.shard, epoch: identity.epoch, flush: recipe.flush };
   const raw = rawSubject(identity.shard);
@@ -141,7 +133,7 @@ function rejectedMessage(
   journal: readonly JournalRow[],
 ): FlushMessage {
   const body = joined(journal);
-  const rowCount = rowCountOf(journal);
+  const rowCount = sumOf(journal, (row) => row.rowCount);
   const unit = unitBytes({ ...recipe, ...identity });
   const c = reader(body);
   let rows = 0;
@@ -182,16 +174,51 @@ function sealed(
   };
 }
 
-function rowCountOf(journal: readonly JournalRow[]): number {
-  return journal.reduce((sum, row) => sum + row.rowCount, 0);
+/** Appends the rows of a journal row's packs, and counts their clicks. */
+function unpack(row: JournalRow, unit: Uint8Array, out: Cursor, partials: Partials): void {
+  const { number, rowCount, messageByteCount, fingerprints } = row;
+  if (fingerprints.length !== 2 * rowCount) {
+    throw new Error(
+      `journal row ${number} has ids of ${fingerprints.length / 2} rows of ${rowCount}`,
+    );
+  }
+  const c = reader(row.bytes);
+  const click = newClickSpans();
+  const spans = newRawClickSpans();
+  let heldCount = 0;
+  let heldBytes = 0;
+  while (c.at < row.bytes.length) {
+    const pack = openPack(c);
+    const end = c.at - pack.clicksStart + pack.bytes.length;
+    heldCount += pack.clickCount;
+    heldBytes += pack.rowsByteCount;
+    // Before anything is written: there is room for what the journal counts.
+    if (heldCount > rowCount || heldBytes > messageByteCount) break;
+    for (let i = 0; i < pack.clickCount; i++) {
+      walkClick(c, click);
+      unpackClick(out, unit, pack, c, click, spans);
+      partials.count(eventTimeOf(c, click), spans.partialKeyStart, spans.partialKeyEnd);
+    }
+    if (c.at !== end)
+      throw new Error(`a pack of journal row ${number} ends at ${c.at}, not ${end}`);
+  }
+  if (heldCount !== rowCount || heldBytes !== messageByteCount) {
+    throw new Error(
+      `journal row ${number} counts ${rowCount} rows of ${messageByteCount} bytes, its packs hold ${heldCount} of ${heldBytes}`,
+    );
+  }
+}
+
+function sumOf(journal: readonly JournalRow[], size: (row: JournalRow) => number): number {
+  return journal.reduce((sum, row) => sum + size(row), 0);
 }
 
 function joined(journal: readonly JournalRow[]): Uint8Array {
-  const bytes = new Uint8Array(journal.reduce((sum, row) => sum + row.rows.length, 0));
+  const bytes = new Uint8Array(sumOf(journal, (row) => row.bytes.length));
   let at = 0;
   for (const row of journal) {
-    bytes.set(row.rows, at);
-    at += row.rows.length;
+    bytes.set(row.bytes, at);
+    at += row.bytes.length;
   }
   return bytes;
 }

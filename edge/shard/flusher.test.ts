@@ -12,7 +12,7 @@ import { readPartial } from "../../wire/partial.ts";
 import { readRawClick } from "../../wire/raw-click.ts";
 import { PublishFailure } from "../publish/publisher.ts";
 import type { NewestOnSubject, OutgoingMessage, Publisher } from "../publish/publisher.ts";
-import { rawRows, withSql } from "./fixtures.ts";
+import { journalEntry, packOfClicks, withSql } from "./fixtures.ts";
 import { Flusher } from "./flusher.ts";
 import type { CountedSql } from "./sql.ts";
 import { ShardStorage } from "./storage.ts";
@@ -117,8 +117,8 @@ class Shard {
     }));
     const fingerprints = Uint32Array.from({ length: 2 * count }, (_, i) => this.clickCount + i);
     const number = this.storage.newestJournalNumber("clicks") + 1;
-    const rows = rawRows(SHARD, clicks);
-    this.storage.appendJournal("clicks", number, { rowCount: count, rows, fingerprints });
+    const entry = { ...journalEntry([packOfClicks(clicks)]), fingerprints };
+    this.storage.appendJournal("clicks", number, entry);
     this.unsealed.push(...fingerprints);
     if (number % 3 === 0) {
       this.storage.setSealed(number);

@@ -6,19 +6,26 @@
  * duplicate always waits for the commit that holds its first sight.
  */
 import type { CountedRejections, RejectionKind } from "../../wire/rejected-click.ts";
-import type { Chain } from "./storage.ts";
+import type { Chain, JournalEntry } from "./storage.ts";
 
 /** What is committed together. */
 export interface Group {
   readonly pieces: Readonly<Record<Chain, GroupPiece[]>>;
   /** By kind; each becomes one row. */
   readonly counted: Map<string, CountedRejections>;
+  /** In the pieces, by chain. */
+  readonly rowCounts: Record<Chain, number>;
   /** When its first request began to wait, milliseconds since 1970. */
   sinceMs: number;
 }
 
 function newGroup(): Group {
-  return { pieces: { clicks: [], rejected: [] }, counted: new Map(), sinceMs: 0 };
+  return {
+    pieces: { clicks: [], rejected: [] },
+    counted: new Map(),
+    rowCounts: { clicks: 0, rejected: 0 },
+    sinceMs: 0,
+  };
 }
 
 export interface GroupCommitParts {
@@ -34,12 +41,9 @@ export interface GroupCommitParts {
   nowMs(): number;
 }
 
-export interface GroupPiece {
-  /** One row's bytes (a view of its batch). */
-  readonly row: Uint8Array;
-  /** Lanes of the id's fingerprint; 0 for rejected clicks, whose ids nobody looks up. */
-  readonly low: number;
-  readonly high: number;
+export interface GroupPiece extends JournalEntry {
+  /** May be a view of its batch. */
+  readonly bytes: Uint8Array;
 }
 
 export class GroupCommit {
@@ -54,9 +58,10 @@ export class GroupCommit {
   }
 
   add(chain: Chain, piece: GroupPiece): void {
-    const pieces = this.#forming.pieces[chain];
-    pieces.push(piece);
-    if (pieces.length >= this.#parts.fullClicks) this.#full.give();
+    const { pieces, rowCounts } = this.#forming;
+    pieces[chain].push(piece);
+    rowCounts[chain] += piece.rowCount;
+    if (rowCounts[chain] >= this.#parts.fullClicks) this.#full.give();
   }
 
   /** Rejections that leave their number only. */
@@ -97,34 +102,46 @@ function newSignal(): { readonly given: Promise<void>; readonly give: () => void
   return { given: promise, give: resolve };
 }
 
-/** Splits pieces into journal rows of at most `byteCountMax` bytes, in order. */
+/** Joins pieces to journal rows of at most `messageBytesMax` bytes in a message, in order. */
 export function journalRowsOf(
   pieces: readonly GroupPiece[],
-  byteCountMax: number,
-): { rows: Uint8Array; fingerprints: Uint32Array }[] {
-  const out: { rows: Uint8Array; fingerprints: Uint32Array }[] = [];
+  messageBytesMax: number,
+): JournalEntry[] {
+  const out: JournalEntry[] = [];
   let from = 0;
   while (from < pieces.length) {
     let to = from;
-    let byteCount = 0;
-    while (to < pieces.length && byteCount + pieces[to]!.row.length <= byteCountMax) {
-      byteCount += pieces[to]!.row.length;
+    let messageByteCount = 0;
+    while (
+      to < pieces.length &&
+      messageByteCount + pieces[to]!.messageByteCount <= messageBytesMax
+    ) {
+      messageByteCount += pieces[to]!.messageByteCount;
       to++;
     }
-    if (to === from)
-      throw new Error(`a row of ${pieces[from]!.row.length} bytes does not fit a journal row`);
-    const rows = new Uint8Array(byteCount);
-    const fingerprints = new Uint32Array(2 * (to - from));
-    let at = 0;
-    for (let i = from; i < to; i++) {
-      const { row, low, high } = pieces[i]!;
-      rows.set(row, at);
-      at += row.length;
-      fingerprints[2 * (i - from)] = low;
-      fingerprints[2 * (i - from) + 1] = high;
+    if (to === from) {
+      const { messageByteCount: byteCount } = pieces[from]!;
+      throw new Error(`a piece of ${byteCount} bytes does not fit a journal row`);
     }
-    out.push({ rows, fingerprints });
+    out.push(joined(pieces.slice(from, to), messageByteCount));
     from = to;
   }
   return out;
+}
+
+function joined(pieces: readonly GroupPiece[], messageByteCount: number): JournalEntry {
+  const sumOf = (size: (piece: GroupPiece) => number) =>
+    pieces.reduce((sum, piece) => sum + size(piece), 0);
+  const bytes = new Uint8Array(sumOf((piece) => piece.bytes.length));
+  const fingerprints = new Uint32Array(sumOf((piece) => piece.fingerprints.length));
+  let at = 0;
+  let lanesAt = 0;
+  for (const piece of pieces) {
+    bytes.set(piece.bytes, at);
+    at += piece.bytes.length;
+    fingerprints.set(piece.fingerprints, lanesAt);
+    lanesAt += piece.fingerprints.length;
+  }
+  const rowCount = sumOf((piece) => piece.rowCount);
+  return { rowCount, bytes, messageByteCount, fingerprints };
 }

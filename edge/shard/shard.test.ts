@@ -84,9 +84,9 @@ describe("fates", () => {
     expect((await answer(body)).results).toMatchObject([{ status: "rejected", code: "too_old" }]);
     const kept = await runInDurableObject(stubOf(old!.click_id), (_, state) => {
       const rows = state.storage.sql
-        .exec<{ rows: ArrayBuffer }>("SELECT rows FROM journal_rejected")
+        .exec<{ bytes: ArrayBuffer }>("SELECT bytes FROM journal_rejected")
         .toArray();
-      return rows.map((row) => new TextDecoder().decode(row.rows)).join("");
+      return rows.map((row) => new TextDecoder().decode(row.bytes)).join("");
     });
     expect(kept).toContain("too_old");
     expect(kept).toContain(old!.click_id);
@@ -97,9 +97,9 @@ describe("a journal of rejected clicks that is full", () => {
   const kept = (clickId: string) =>
     runInDurableObject(stubOf(clickId), (_, state) =>
       state.storage.sql
-        .exec<{ rows: ArrayBuffer }>("SELECT rows FROM journal_rejected ORDER BY number")
+        .exec<{ bytes: ArrayBuffer }>("SELECT bytes FROM journal_rejected ORDER BY number")
         .toArray()
-        .map((row) => new TextDecoder("latin1").decode(row.rows)),
+        .map((row) => new TextDecoder("latin1").decode(row.bytes)),
     );
 
   test("leaves clicks that could be applied again with their sender, counts the others, and takes good ones", async () => {
@@ -108,8 +108,8 @@ describe("a journal of rejected clicks that is full", () => {
     const stub = stubOf(good!.click_id);
     await runInDurableObject(stub, async (_, state) => {
       state.storage.sql.exec(
-        `INSERT INTO journal_rejected (number, row_count, row_bytes, fingerprints, rows)
-         SELECT coalesce(max(number), 0) + 1, 0, ?, x'', x'' FROM journal_rejected`,
+        `INSERT INTO journal_rejected (number, row_count, byte_count, message_byte_count, fingerprints, bytes)
+         SELECT coalesce(max(number), 0) + 1, 0, ?, 0, x'', x'' FROM journal_rejected`,
         REJECTED_JOURNAL_BYTES_MAX,
       );
       await state.storage.sync();
@@ -137,7 +137,7 @@ describe("a journal of rejected clicks that is full", () => {
     expect(rows.at(-1)).toContain("empty");
     expect(rows.at(-1)).not.toContain(old!.click_id);
     await runInDurableObject(stubOf(good!.click_id), (_, state) => {
-      state.storage.sql.exec("UPDATE journal_rejected SET row_bytes = 0 WHERE row_count = 0");
+      state.storage.sql.exec("UPDATE journal_rejected SET byte_count = 0 WHERE row_count = 0");
     });
   });
 });
@@ -148,9 +148,9 @@ describe("rule 3: no id in memory that is not in storage", () => {
     await answer({ sent_at: Date.now(), clicks: batch });
     const journal = await runInDurableObject(stubOf(batch[0]!.click_id), (_, state) => {
       const rows = state.storage.sql
-        .exec<{ rows: ArrayBuffer }>("SELECT rows FROM journal_clicks")
+        .exec<{ bytes: ArrayBuffer }>("SELECT bytes FROM journal_clicks")
         .toArray();
-      return rows.map((row) => new TextDecoder("latin1").decode(row.rows)).join("");
+      return rows.map((row) => new TextDecoder("latin1").decode(row.bytes)).join("");
     });
     for (const { click_id } of batch) expect(journal).toContain(click_id);
   });

@@ -8,7 +8,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { reader, reserve, writer, written } from "../../wire/cursor.ts";
-import { DEDUP_KEY_OFFSET, eventTimeAt, walkRawClick } from "../../wire/raw-click.ts";
+import { eventTimeOf, newClickSpans, openPack, walkClick } from "../../wire/packed-clicks.ts";
 import type { RejectionCode } from "../../wire/ingest.ts";
 import { RESEND_ERROR_MS_MAX } from "../../wire/limits.ts";
 import {
@@ -39,6 +39,7 @@ import {
   TOO_OLD_KEPT_EVERY_MS,
 } from "../limits.ts";
 import { NatsPublisher, PublishFailure } from "../publish/publisher.ts";
+import { acceptedPieces } from "./accepted-clicks.ts";
 import { DedupIndex, limitAfterDropping } from "./dedup-index.ts";
 import { DedupStorage } from "./dedup-storage.ts";
 import { FATE } from "./fate.ts";
@@ -124,12 +125,11 @@ export class ClickShard extends DurableObject<Env> {
    * Decides and keeps one batch (batch-bytes.ts). Resolves when every `accepted` and `duplicate` of the answer, and
    * every rejected click that is kept or counted, is durable.
    */
-  async accept(bytes: Uint8Array): Promise<Uint8Array> {
+  async accept(bytes: Uint8Array): Promise<string> {
     const batch = decodeBatch(bytes);
     const running = this.#running ?? this.#start(batch.shard);
     this.#checkShardCount(batch);
-    this.#forgetWhatMustGo(batch.rowEnds.length);
-    const fates = this.#decide(batch, running);
+    const fates = batch.clicks.length === 0 ? NO_FATES : this.#decide(batch.clicks, running);
     const rejectedTaken = this.#takeRejected(batch);
     await this.#group.settled();
     return encodeAnswer({ fates, rejectedTaken });
@@ -210,35 +210,42 @@ export class ClickShard extends DurableObject<Env> {
     }
   }
 
-  #decide(batch: ShardBatch, { fingerprints }: Running): Uint8Array {
-    const fates = new Uint8Array(batch.rowEnds.length);
-    const c = reader(batch.rows);
-    const spans = { start: 0, partialKeyStart: 0, partialKeyEnd: 0 };
+  #decide(packed: Uint8Array, { fingerprints }: Running): Uint8Array {
+    const c = reader(packed);
+    const pack = openPack(c);
+    this.#forgetWhatMustGo(pack.clickCount);
+    const fates = new Uint8Array(pack.clickCount);
+    const acceptedIds = new Uint32Array(2 * pack.clickCount);
+    const click = newClickSpans();
     const nowMs = Date.now();
     const counts = [0, 0, 0, 0];
-    for (let i = 0; i < fates.length; i++) {
-      walkRawClick(c, spans);
-      if (c.at !== batch.rowEnds[i])
-        throw new Error(`row ${i} ends at ${c.at}, the batch says ${batch.rowEnds[i]}`);
-      const lanes = fingerprints.of(
-        batch.rows,
-        spans.start + DEDUP_KEY_OFFSET,
-        spans.partialKeyStart,
-      );
-      const low = lanes[0]!;
-      const high = lanes[1]!;
-      const eventTimeMs = eventTimeAt(c, spans.start);
-      const fate = this.#fateOf(low, high, eventTimeMs);
-      fates[i] = fate;
-      counts[fate]!++;
-      if (fate === FATE.accepted) {
-        const row = batch.rows.subarray(spans.start, c.at);
-        this.#index.add(low, high, nowMs);
-        this.#journalBytes.clicks += row.length;
-        this.#group.add("clicks", { row, low, high });
+    let decidedCount = 0;
+    try {
+      for (; decidedCount < fates.length; decidedCount++) {
+        walkClick(c, click);
+        const lanes = fingerprints.of(pack.account, packed, click.clickIdStart, click.clickIdEnd);
+        const low = lanes[0]!;
+        const high = lanes[1]!;
+        const fate = this.#fateOf(low, high, eventTimeOf(c, click));
+        if (fate === FATE.accepted) {
+          this.#index.add(low, high, nowMs);
+          const at = 2 * counts[fate]!;
+          acceptedIds[at] = low;
+          acceptedIds[at + 1] = high;
+        }
+        fates[decidedCount] = fate;
+        counts[fate]!++;
+      }
+    } finally {
+      // Also when a lookup failed, or the pack turned out to be broken: what is known in memory has to be committed.
+      const decided = fates.subarray(0, decidedCount);
+      const ids = acceptedIds.subarray(0, 2 * counts[FATE.accepted]!);
+      for (const piece of acceptedPieces(pack, decided, ids, JOURNAL_ROW_BYTES_MAX)) {
+        this.#journalBytes.clicks += piece.bytes.length;
+        this.#group.add("clicks", piece);
       }
     }
-    this.#figures.accepted(counts[FATE.accepted]!, batch);
+    this.#figures.accepted(counts[FATE.accepted]!, pack);
     this.#figures.duplicate(counts[FATE.duplicate]!);
     this.#figures.unavailable(counts[FATE.unavailable]!);
     return fates;
@@ -274,7 +281,7 @@ export class ClickShard extends DurableObject<Env> {
       const allowance = isApplicable ? this.#tooOldAllowance : this.#allowance;
       if (hasRoom && allowance.take(`${kind.account} ${kind.keyId}`, nowMs)) {
         this.#journalBytes.rejected += row.length;
-        this.#group.add("rejected", { row, low: 0, high: 0 });
+        this.#group.add("rejected", rejectedPiece(row));
       } else this.#countRejected(kind, 1);
     }
     for (const { count, ...kind } of batch.counted) {
@@ -322,16 +329,8 @@ export class ClickShard extends DurableObject<Env> {
       group.pieces.rejected.push(this.#countedPiece(counted, nowMs));
     }
     for (const chain of CHAINS) {
-      for (const { rows, fingerprints } of journalRowsOf(
-        group.pieces[chain],
-        JOURNAL_ROW_BYTES_MAX,
-      )) {
-        const rowCount = fingerprints.length / 2;
-        this.#storage.appendJournal(chain, this.#nextNumber[chain]++, {
-          rowCount,
-          rows,
-          fingerprints: chain === "clicks" ? fingerprints : NO_FINGERPRINTS,
-        });
+      for (const entry of journalRowsOf(group.pieces[chain], JOURNAL_ROW_BYTES_MAX)) {
+        this.#storage.appendJournal(chain, this.#nextNumber[chain]++, entry);
       }
     }
     const newest = this.#nextNumber.clicks - 1;
@@ -350,14 +349,14 @@ export class ClickShard extends DurableObject<Env> {
     writeCountedRejections(c, this.#running!.identity.shard, nowMs, counted);
     const row = written(c).slice();
     this.#journalBytes.rejected += row.length;
-    return { row, low: 0, high: 0 };
+    return rejectedPiece(row);
   }
 
   /** New rows start the chain's timer; a full message does not wait for it. */
   #committed(chain: Chain, pieces: readonly GroupPiece[]): void {
     if (pieces.length === 0) return;
     const loop = this.#loops[chain];
-    for (const { row } of pieces) loop.unflushedBytes += row.length;
+    for (const { messageByteCount } of pieces) loop.unflushedBytes += messageByteCount;
     // The running round looks for more when it ends, after its own pause if it fails.
     if (loop.busy) return;
     if (loop.unflushedBytes >= FLUSH_BYTES && loop.failures === 0)
@@ -481,15 +480,26 @@ function rejectedRowsOf(batch: ShardBatch): { row: Uint8Array; kind: RejectionKi
   });
 }
 
-/** Nobody looks up the ids of rejected clicks. */
+/** Of a batch without clicks. */
+const NO_FATES = new Uint8Array(0);
 const NO_FINGERPRINTS = new Uint32Array(0);
+
+/** A clicks_rejected row as it is committed. */
+function rejectedPiece(row: Uint8Array): GroupPiece {
+  return {
+    rowCount: 1,
+    bytes: row,
+    messageByteCount: row.length,
+    fingerprints: NO_FINGERPRINTS,
+  };
+}
 
 interface FlushLoop {
   timer: ReturnType<typeof setTimeout> | null;
   busy: boolean;
   /** In a row. */
   failures: number;
-  /** Committed since the last flush began: a hint for its start, not a fact anything is decided by. */
+  /** Bytes in messages, committed since the last flush began: a hint for its start, not a fact anything is decided by. */
   unflushedBytes: number;
 }
 

@@ -57,7 +57,9 @@ export class CountedSql {
   }
 }
 
-/** Blobs are bound as whole buffers: just these bytes. */
+/** Blobs are bound as whole buffers: just these bytes, copied if there are others. */
 export function blobOf(bytes: Uint8Array | Uint32Array): ArrayBuffer {
-  return bytes.slice().buffer;
+  const { buffer, byteLength } = bytes;
+  const isWhole = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength;
+  return isWhole ? buffer : bytes.slice().buffer;
 }

@@ -26,9 +26,13 @@ export interface Identity {
 
 /** A group of clicks that were committed together (or the part of it that one row may hold). */
 export interface JournalEntry {
+  /** Rows that it gives to a message. */
   readonly rowCount: number;
-  readonly rows: Uint8Array;
-  /** Pairs of 32-bit lanes, low first, one pair a row; empty for rejected clicks. */
+  /** Packs (wire/packed-clicks.ts), one behind the other; of rejected clicks, clicks_rejected rows with empty units. */
+  readonly bytes: Uint8Array;
+  /** Bytes of its rows in a message. */
+  readonly messageByteCount: number;
+  /** Pairs of 32-bit lanes, low first, one pair a row; empty for rejected clicks, whose ids nobody looks up. */
   readonly fingerprints: Uint32Array;
 }
 
@@ -76,8 +80,8 @@ const SCHEMA = [
   // What is summed and what a restart reads stands before the rows, which may fill pages of their own.
   ...["journal_clicks", "journal_rejected"].map(
     (table) => `CREATE TABLE IF NOT EXISTS ${table} (
-      number INTEGER PRIMARY KEY, row_count INTEGER NOT NULL, row_bytes INTEGER NOT NULL,
-      fingerprints BLOB NOT NULL, rows BLOB NOT NULL)`,
+      number INTEGER PRIMARY KEY, row_count INTEGER NOT NULL, byte_count INTEGER NOT NULL,
+      message_byte_count INTEGER NOT NULL, fingerprints BLOB NOT NULL, bytes BLOB NOT NULL)`,
   ),
   ...["flushes_clicks", "flushes_rejected"].map(
     (table) => `CREATE TABLE IF NOT EXISTS ${table} (
@@ -86,7 +90,7 @@ const SCHEMA = [
 ];
 
 /** Of these tables; storage of another layout is refused. */
-const LAYOUT_VERSION = 2;
+const LAYOUT_VERSION = 3;
 
 export class ShardStorage {
   readonly #sql: CountedSql;
@@ -178,20 +182,21 @@ export class ShardStorage {
     const values = [
       number,
       entry.rowCount,
-      entry.rows.byteLength,
+      entry.bytes.length,
+      entry.messageByteCount,
       blobOf(entry.fingerprints),
-      blobOf(entry.rows),
+      blobOf(entry.bytes),
     ];
     const oldest = this.#oldestJournal[chain];
     if (oldest > 0 && oldest <= this.#freeThrough(chain)) {
       this.#sql.write(
-        `UPDATE journal_${chain} SET number = ?, row_count = ?, row_bytes = ?, fingerprints = ?, rows = ? WHERE number = ?`,
+        `UPDATE journal_${chain} SET number = ?, row_count = ?, byte_count = ?, message_byte_count = ?, fingerprints = ?, bytes = ? WHERE number = ?`,
         ...values,
         oldest,
       );
       this.#oldestJournal[chain] = oldest + 1;
     } else {
-      this.#sql.write(`INSERT INTO journal_${chain} VALUES (?, ?, ?, ?, ?)`, ...values);
+      this.#sql.write(`INSERT INTO journal_${chain} VALUES (?, ?, ?, ?, ?, ?)`, ...values);
       if (oldest === 0) this.#oldestJournal[chain] = number;
     }
   }
@@ -213,17 +218,19 @@ export class ShardStorage {
     const found = this.#sql.rows<{
       number: number;
       row_count: number;
+      message_byte_count: number;
       fingerprints: ArrayBuffer;
-      rows: ArrayBuffer;
+      bytes: ArrayBuffer;
     }>(
-      `SELECT number, row_count, fingerprints, rows FROM journal_${chain} WHERE number BETWEEN ? AND ? ORDER BY number`,
+      `SELECT number, row_count, message_byte_count, fingerprints, bytes FROM journal_${chain} WHERE number BETWEEN ? AND ? ORDER BY number`,
       from,
       to,
     );
     const rows = Array.from(found, (row) => ({
       number: row.number,
       rowCount: row.row_count,
-      rows: new Uint8Array(row.rows),
+      bytes: new Uint8Array(row.bytes),
+      messageByteCount: row.message_byte_count,
       fingerprints: new Uint32Array(row.fingerprints),
     }));
     if (rows.length !== to - from + 1) {
@@ -232,18 +239,18 @@ export class ShardStorage {
     return rows;
   }
 
-  /** Sizes of journal rows after `after`, in order: what a flush is planned from. */
+  /** Sizes that journal rows after `after` have in a message, in order: what a flush is planned from. */
   journalSizes(
     chain: Chain,
     after: number,
     countMax: number,
   ): { number: number; byteCount: number }[] {
-    const found = this.#sql.rows<{ number: number; row_bytes: number }>(
-      `SELECT number, row_bytes FROM journal_${chain} WHERE number > ? ORDER BY number LIMIT ?`,
+    const found = this.#sql.rows<{ number: number; message_byte_count: number }>(
+      `SELECT number, message_byte_count FROM journal_${chain} WHERE number > ? ORDER BY number LIMIT ?`,
       after,
       countMax,
     );
-    return Array.from(found, (row) => ({ number: row.number, byteCount: row.row_bytes }));
+    return Array.from(found, (row) => ({ number: row.number, byteCount: row.message_byte_count }));
   }
 
   /** Bytes of rows that are not proven downstream yet. */
@@ -253,7 +260,7 @@ export class ShardStorage {
 
   #bytes(chain: Chain, after: number, through: number): number {
     const sum = this.#sql.first<{ bytes: number }>(
-      `SELECT coalesce(sum(row_bytes), 0) AS bytes FROM journal_${chain} WHERE number > ? AND number <= ?`,
+      `SELECT coalesce(sum(byte_count), 0) AS bytes FROM journal_${chain} WHERE number > ? AND number <= ?`,
       after,
       through,
     );

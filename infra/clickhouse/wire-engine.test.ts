@@ -23,7 +23,8 @@ import {
 import type { Cursor } from "../../wire/cursor.ts";
 import { REJECTED_BODY_BYTES_MAX } from "../../wire/limits.ts";
 import { PARTIAL_KEY_BYTES_MAX } from "../../wire/partial.ts";
-import { RAW_CLICK_BYTES_MAX, unitBytes, writeRawClick } from "../../wire/raw-click.ts";
+import { RAW_CLICK_BYTES_MAX, unitBytes } from "../../wire/raw-click.ts";
+import { writeRawClick } from "../../tests/helpers/raw-rows.ts";
 import { REJECTED_CLICK_BYTES_MAX, writeRejectedClick } from "../../wire/rejected-click.ts";
 import { RESULT_BYTES_MAX, resultTail } from "../../wire/result.ts";
 import { TOP_BYTES_MAX, topTail } from "../../wire/top.ts";

@@ -8,7 +8,7 @@ import { isProblem, parseEnvelope } from "../../edge/click/parse-envelope.ts";
 import { readBody } from "../../edge/click/read-body.ts";
 import { reader } from "../../wire/cursor.ts";
 import { AD_ID_BYTES_MAX, BATCH_CLICKS_MAX, CLICK_ID_BYTES_MAX } from "../../wire/limits.ts";
-import { readRawClick } from "../../wire/raw-click.ts";
+import { clicksOf } from "../helpers/raw-rows.ts";
 import { skipRejectedClick } from "../../wire/rejected-click.ts";
 import type { Random } from "../traffic/random.ts";
 import { checkProblem, WrongAnswer } from "./check-answer.ts";
@@ -49,7 +49,7 @@ export async function passDoor({ body, headers, changes }: FuzzRequest): Promise
   }
   let rejectedRows = 0;
   for (const batch of batches) {
-    checkRows(batch.rows, batch.places.length);
+    checkClicks(batch.clicks, batch.places.length);
     const rejected = reader(batch.rejectedRows);
     for (; rejected.at < batch.rejectedRows.length; rejectedRows++) skipRejectedClick(rejected);
   }
@@ -65,16 +65,17 @@ export async function passDoor({ body, headers, changes }: FuzzRequest): Promise
   }
 }
 
-function checkRows(rows: Uint8Array, rowCount: number): void {
-  const c = reader(rows);
-  for (let i = 0; i < rowCount; i++) {
-    const { clickId, adId, eventTimeMs } = readRawClick(c);
+function checkClicks(packed: Uint8Array, clickCount: number): void {
+  const clicks = clicksOf(packed);
+  if (clicks.length !== clickCount) {
+    throw new WrongAnswer(`${clickCount} clicks are packed as ${clicks.length}`);
+  }
+  for (const { clickId, adId, eventTimeMs } of clicks) {
     if (!isId(clickId, CLICK_ID_BYTES_MAX) || !isId(adId, AD_ID_BYTES_MAX)) {
       throw new WrongAnswer(`a row has the ids ${JSON.stringify([clickId, adId])}`);
     }
     if (!Number.isSafeInteger(eventTimeMs)) throw new WrongAnswer(`event time ${eventTimeMs}`);
   }
-  if (c.at !== rows.length) throw new WrongAnswer(`${rows.length - c.at} bytes after the rows`);
 }
 
 function isId(text: string, lengthMax: number): boolean {

@@ -14,7 +14,8 @@ import {
 } from "../../wire/cursor.ts";
 import { hash64 } from "../../wire/hash.ts";
 import { PARTIAL_BYTES_MAX, writePartial } from "../../wire/partial.ts";
-import { RAW_CLICK_BYTES_MAX, unitBytes, writeRawClick } from "../../wire/raw-click.ts";
+import { RAW_CLICK_BYTES_MAX, unitBytes } from "../../wire/raw-click.ts";
+import { writeRawClick } from "./raw-rows.ts";
 import { REJECTED_CLICK_BYTES_MAX, writeRejectedClick } from "../../wire/rejected-click.ts";
 import { RESULT_BYTES_MAX, resultTail } from "../../wire/result.ts";
 import { LONGEST_CLICK, LONGEST_REJECTED } from "./longest-rows.ts";

@@ -1,0 +1,285 @@
+/**
+ * The clicks of one request and one shard, packed: what they have in common once, then what each has of its own. So
+ * they go from the Worker to the shard, and so they stand in its journal: a batch of a hundred takes less than a third
+ * of its rows' bytes.
+ *
+ *     pack     0 u32 clicks
+ *              4 u32 bytes of the clicks
+ *              8 received_at i64
+ *             16 account string
+ *                country, device, invalid_reason, key_id   strings
+ *                ip, user_agent                            strings
+ *                sent_at nullable i64, skew_ms nullable i64
+ *                the clicks
+ *
+ *     a click  0 event_time i64
+ *              8 time_source u8
+ *              9 click_id, ad_id, user_id   strings
+ *                claimed_time i64
+ *
+ * Each run of fields stands here as it stands in a clicks_raw row (raw-click.ts), so a row is made by copying runs.
+ */
+import { TIME_SOURCE } from "./columns.ts";
+import {
+  need,
+  reserve,
+  skipString,
+  textOf,
+  readString,
+  writeAscii,
+  writeBytes,
+  writeI64,
+  writer,
+  writeString,
+  writeU8,
+} from "./cursor.ts";
+import type { Cursor } from "./cursor.ts";
+import {
+  ACCOUNT_BYTES_MAX,
+  AD_ID_BYTES_MAX,
+  CLICK_ID_BYTES_MAX,
+  COUNTRY_BYTES_MAX,
+  DEVICE_BYTES_MAX,
+  INVALID_REASON_BYTES_MAX,
+  IP_BYTES_MAX,
+  KEY_ID_BYTES_MAX,
+  USER_AGENT_BYTES_MAX,
+  USER_ID_BYTES_MAX,
+} from "./limits.ts";
+import { readNullableI64, UNIT_BYTES, writeNullableI64 } from "./raw-click.ts";
+import type { RawClick, RawClickSpans } from "./raw-click.ts";
+
+/** What all clicks of a request have in common. */
+export type RequestFields = Pick<
+  RawClick,
+  | "receivedAtMs"
+  | "account"
+  | "country"
+  | "device"
+  | "invalidReason"
+  | "keyId"
+  | "ip"
+  | "userAgent"
+  | "sentAtMs"
+  | "skewMs"
+>;
+
+/** What each click has of its own. */
+export type ClickFields = Pick<
+  RawClick,
+  "eventTimeMs" | "timeSource" | "clickId" | "adId" | "userId" | "claimedTimeMs"
+>;
+
+const CLICKS_AT = 0;
+const CLICK_BYTES_AT = 4;
+const RECEIVED_AT = 8;
+const ACCOUNT_AT = 16;
+/** In a click, behind event_time and time_source. */
+const CLICK_ID_AT = 9;
+/** Before claimed_time. */
+const CLAIMED_TIME_BYTES = 8;
+
+/** All before the clicks; two-byte lengths from 128 on. */
+const HEAD_BYTES_MAX =
+  ACCOUNT_AT +
+  (1 + ACCOUNT_BYTES_MAX) +
+  (1 + COUNTRY_BYTES_MAX) +
+  (1 + DEVICE_BYTES_MAX) +
+  (1 + INVALID_REASON_BYTES_MAX) +
+  (1 + KEY_ID_BYTES_MAX) +
+  (1 + IP_BYTES_MAX) +
+  (2 + USER_AGENT_BYTES_MAX) +
+  2 * 9;
+
+const CLICK_BYTES_MAX =
+  CLICK_ID_AT +
+  (1 + CLICK_ID_BYTES_MAX) +
+  (1 + AD_ID_BYTES_MAX) +
+  (2 + USER_ID_BYTES_MAX) +
+  CLAIMED_TIME_BYTES;
+
+/** A pack without clicks; `packClick` adds them. What is written at any time is a whole pack. */
+export function newPack(request: RequestFields): Cursor {
+  const c = writer(HEAD_BYTES_MAX + CLICK_BYTES_MAX);
+  c.at = RECEIVED_AT;
+  writeI64(c, request.receivedAtMs);
+  writeAscii(c, request.account);
+  writeAscii(c, request.country);
+  writeAscii(c, request.device);
+  writeAscii(c, request.invalidReason);
+  writeAscii(c, request.keyId);
+  writeAscii(c, request.ip);
+  writeString(c, request.userAgent);
+  writeNullableI64(c, request.sentAtMs);
+  writeNullableI64(c, request.skewMs);
+  return c;
+}
+
+export function packClick(c: Cursor, click: ClickFields): void {
+  reserve(c, CLICK_BYTES_MAX);
+  const start = c.at;
+  writeI64(c, click.eventTimeMs);
+  writeU8(c, TIME_SOURCE[click.timeSource]);
+  writeAscii(c, click.clickId);
+  writeAscii(c, click.adId);
+  writeString(c, click.userId);
+  writeI64(c, click.claimedTimeMs);
+  count(c, 1, c.at - start);
+}
+
+function count({ view }: Cursor, clicks: number, byteCount: number): void {
+  view.setUint32(CLICKS_AT, view.getUint32(CLICKS_AT, true) + clicks, true);
+  view.setUint32(CLICK_BYTES_AT, view.getUint32(CLICK_BYTES_AT, true) + byteCount, true);
+}
+
+/** A pack that has been opened: where its parts stand. */
+export interface Pack {
+  readonly clickCount: number;
+  /** All of it. */
+  readonly bytes: Uint8Array;
+  /** Of `bytes`: where the clicks begin. */
+  readonly clicksStart: number;
+  /** Of its clicks_raw rows, units included. */
+  readonly rowsByteCount: number;
+  /** What each row has besides the click's own bytes, unit included. */
+  readonly commonByteCount: number;
+  /** Runs of a row, in its order: received_at; account; country to key_id; ip and user_agent; sent_at and skew_ms. */
+  readonly receivedAt: Uint8Array;
+  readonly account: Uint8Array;
+  readonly sender: Uint8Array;
+  readonly address: Uint8Array;
+  readonly clocks: Uint8Array;
+  /** Of `sender`: how many bytes belong to a partial's key, which key_id does not. */
+  readonly partialKeyByteCount: number;
+  readonly invalidReason: string;
+  readonly skewMs: number | null;
+}
+
+/**
+ * Opens the pack at the cursor, and leaves the cursor at its first click: `walkClick` goes on from there.
+ *
+ * @throws CursorError when the bytes are cut off
+ */
+export function openPack(c: Cursor): Pack {
+  const start = c.at;
+  need(c, ACCOUNT_AT);
+  const clickCount = c.view.getUint32(start + CLICKS_AT, true);
+  const clickByteCount = c.view.getUint32(start + CLICK_BYTES_AT, true);
+  c.at = start + ACCOUNT_AT;
+  skipString(c);
+  const accountEnd = c.at;
+  skipString(c);
+  skipString(c);
+  const invalidReason = readString(c);
+  const partialKeyEnd = c.at;
+  skipString(c);
+  const senderEnd = c.at;
+  skipString(c);
+  skipString(c);
+  const addressEnd = c.at;
+  readNullableI64(c);
+  const skewMs = readNullableI64(c);
+  need(c, clickByteCount);
+  const run = (from: number, to: number) => c.bytes.subarray(from, to);
+  const commonByteCount = UNIT_BYTES + c.at - (start + RECEIVED_AT);
+  return {
+    clickCount,
+    bytes: run(start, c.at + clickByteCount),
+    clicksStart: c.at - start,
+    rowsByteCount: clickCount * commonByteCount + clickByteCount,
+    commonByteCount,
+    receivedAt: run(start + RECEIVED_AT, start + ACCOUNT_AT),
+    account: run(start + ACCOUNT_AT, accountEnd),
+    sender: run(accountEnd, senderEnd),
+    address: run(senderEnd, addressEnd),
+    clocks: run(addressEnd, c.at),
+    partialKeyByteCount: partialKeyEnd - accountEnd,
+    invalidReason: invalidReason.length === 0 ? "" : textOf(invalidReason),
+    skewMs,
+  };
+}
+
+/** Where a click's parts stand in the bytes that were walked. */
+export interface ClickSpans {
+  start: number;
+  /** The click_id string, its length included. */
+  clickIdStart: number;
+  clickIdEnd: number;
+  adIdEnd: number;
+  end: number;
+}
+
+export function newClickSpans(): ClickSpans {
+  return { start: 0, clickIdStart: 0, clickIdEnd: 0, adIdEnd: 0, end: 0 };
+}
+
+/** Steps over one click. @throws CursorError when the bytes are cut off */
+export function walkClick(c: Cursor, out: ClickSpans): void {
+  out.start = c.at;
+  need(c, CLICK_ID_AT);
+  c.at += CLICK_ID_AT;
+  out.clickIdStart = c.at;
+  skipString(c);
+  out.clickIdEnd = c.at;
+  skipString(c);
+  out.adIdEnd = c.at;
+  skipString(c);
+  need(c, CLAIMED_TIME_BYTES);
+  c.at += CLAIMED_TIME_BYTES;
+  out.end = c.at;
+}
+
+/** Event time of a click that has been walked, milliseconds since 1970. */
+export function eventTimeOf(c: Cursor, { start }: ClickSpans): number {
+  return c.view.getInt32(start + 4, true) * 0x1_0000_0000 + c.view.getUint32(start, true);
+}
+
+/** A pack of some of a pack's clicks, in order. */
+export function packOf(pack: Pack, clicks: readonly Uint8Array[]): Uint8Array {
+  const byteCount = clicks.reduce((sum, click) => sum + click.length, 0);
+  const c = writer(pack.clicksStart + byteCount);
+  writeBytes(c, pack.bytes.subarray(0, pack.clicksStart));
+  for (const click of clicks) writeBytes(c, click);
+  c.view.setUint32(CLICKS_AT, clicks.length, true);
+  c.view.setUint32(CLICK_BYTES_AT, byteCount, true);
+  return c.bytes;
+}
+
+/**
+ * Appends a click's clicks_raw row to `out`, which has room for it, and says where its parts stand.
+ *
+ * @param packed where the click has been walked
+ * @param unit UNIT_BYTES (`unitBytes`)
+ */
+export function unpackClick(
+  out: Cursor,
+  unit: Uint8Array,
+  pack: Pack,
+  packed: Cursor,
+  click: ClickSpans,
+  spans: RawClickSpans,
+): void {
+  const from = packed.bytes;
+  spans.start = out.at;
+  copyRun(out, unit, 0, unit.length);
+  copyRun(out, pack.receivedAt, 0, pack.receivedAt.length);
+  copyRun(out, from, click.start, click.clickIdStart);
+  copyRun(out, pack.account, 0, pack.account.length);
+  copyRun(out, from, click.clickIdStart, click.clickIdEnd);
+  spans.partialKeyStart = out.at;
+  copyRun(out, from, click.clickIdEnd, click.adIdEnd);
+  spans.partialKeyEnd = out.at + pack.partialKeyByteCount;
+  copyRun(out, pack.sender, 0, pack.sender.length);
+  copyRun(out, from, click.adIdEnd, click.end - CLAIMED_TIME_BYTES);
+  // The longest run, and the only one for which a call is worth its price.
+  writeBytes(out, pack.address);
+  copyRun(out, from, click.end - CLAIMED_TIME_BYTES, click.end);
+  copyRun(out, pack.clocks, 0, pack.clocks.length);
+}
+
+function copyRun(out: Cursor, from: Uint8Array, start: number, end: number): void {
+  const to = out.bytes;
+  let at = out.at;
+  for (let i = start; i < end; i++) to[at++] = from[i]!;
+  out.at = at;
+}
