@@ -83,25 +83,23 @@ export function decodeBatch(bytes: Uint8Array): ShardBatch {
 }
 
 export function encodeAnswer({ fates, rejectedTaken }: ShardAnswer): string {
-  const digits = new Uint8Array(2 + fates.length);
-  digits[0] = VERSION;
-  digits[1] = rejectedTaken ? 1 : 0;
-  digits.set(fates, 2);
-  // At most BATCH_CLICKS_MAX and two, which a call may have as arguments.
-  return String.fromCharCode(...digits.map((digit) => ZERO + digit));
+  let text = `${VERSION}${rejectedTaken ? 1 : 0}`;
+  for (const fate of fates) text += String(fate);
+  return text;
 }
 
 /** @throws Error for another version */
 export function decodeAnswer(text: string): ShardAnswer {
-  const digits = Uint8Array.from(text, (_, i) => text.charCodeAt(i) - ZERO);
-  requireVersion(digits[0]);
-  if (digits.length < 2) throw new Error("a shard's answer is cut off");
-  return { rejectedTaken: digits[1] === 1, fates: digits.subarray(2) };
+  requireVersion(Number(text[0]));
+  if (text.length < 2) throw new Error("a shard's answer is cut off");
+  const fates = new Uint8Array(text.length - 2);
+  for (let i = 0; i < fates.length; i++) fates[i] = text.charCodeAt(i + 2) - ZERO;
+  return { rejectedTaken: text[1] === "1", fates };
 }
 
 const ZERO = "0".charCodeAt(0);
 
-function requireVersion(version: number | undefined): void {
+function requireVersion(version: number): void {
   if (version === VERSION) return;
   throw new Error(`Worker and shard speak versions ${VERSION} and ${version}: deploying?`);
 }

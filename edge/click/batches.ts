@@ -5,7 +5,7 @@ import { newPack, packClick } from "../../wire/packed-clicks.ts";
 import type { RequestFields } from "../../wire/packed-clicks.ts";
 import { REJECTED_CLICK_BYTES_MAX, writeRejectedClick } from "../../wire/rejected-click.ts";
 import type { CountedRejections } from "../../wire/rejected-click.ts";
-import { shardOf } from "../../wire/routing.ts";
+import { homes } from "../../wire/routing.ts";
 import type { Classified } from "./classify.ts";
 import { isRejection, parseClick } from "./parse-click.ts";
 import type { Rejection } from "./parse-click.ts";
@@ -58,13 +58,14 @@ export interface RequestFacts {
 export function sortIntoBatches(envelope: Envelope, facts: RequestFacts): Sorted {
   const open = new Map<number, OpenBatch>();
   const rejections: (Rejection | undefined)[] = [];
+  const home = homes(facts.shards);
   for (let place = 0; place < envelope.clicks.length; place++) {
     const click = parseClick(envelope.clicks[place]);
     if (isRejection(click)) {
       rejections[place] = click;
       continue;
     }
-    const batch = openBatch(open, shardOf(click.clickId, facts.shards));
+    const batch = openBatch(open, home(click.clickId));
     const stamp = stampTime(click.timestampMs, facts.sentAtMs, facts.receivedAtMs);
     batch.clicks ??= newPack(requestFields(facts));
     packClick(batch.clicks, {
@@ -79,8 +80,8 @@ export function sortIntoBatches(envelope: Envelope, facts: RequestFacts): Sorted
   }
   rejections.forEach((rejection, place) => {
     if (rejection === undefined) return;
-    const home = open.keys().next().value ?? shardOf(rejection.clickId ?? "?", facts.shards);
-    addRejected(openBatch(open, home), home, rejection, envelope.textOf(place), facts);
+    const shard = open.keys().next().value ?? home(rejection.clickId ?? "?");
+    addRejected(openBatch(open, shard), shard, rejection, envelope.textOf(place), facts);
   });
   return {
     batches: [...open].map(([shard, batch]) => closed(shard, facts.shards, batch)),

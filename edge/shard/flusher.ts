@@ -102,7 +102,8 @@ export class Flusher {
   pending(): boolean {
     const { storage, chain } = this.#parts;
     return (
-      storage.flushAfter(chain, this.#publishedThrough) !== null || this.#unflushed().length > 0
+      storage.flushAfter(chain, this.#publishedThrough) !== null ||
+      storage.newestJournalNumber(chain) > (storage.newestFlush(chain)?.to ?? 0)
     );
   }
 
