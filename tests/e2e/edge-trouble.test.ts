@@ -134,7 +134,7 @@ describe("NATS is away", () => {
   });
 
   test("a full journal answers `unavailable`, remembers what it has, and takes clicks again when ranges are proven", async () => {
-    await start("full", { JOURNAL_BYTES_MAX: "200000", JOURNAL_KEEP_MS: "1000" }, 1);
+    await start("full", { JOURNAL_BYTES_MAX: "60000", JOURNAL_KEEP_MS: "1000" }, 1);
     await sendAndArrive(10);
     t.proxy.refuse();
     const taken: Click[] = [];
