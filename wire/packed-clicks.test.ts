@@ -5,12 +5,14 @@ import { LONGEST_CLICK } from "../tests/helpers/longest-rows.ts";
 import { clicksOf } from "../tests/helpers/raw-rows.ts";
 import { CursorError, reader, textOf, utf8, writer, written } from "./cursor.ts";
 import {
-  eventTimeOf,
+  CLICK_ID_AT,
+  eventTimeAt,
   newClickSpans,
   newPack,
   openPack,
   packClick,
   packOf,
+  placesOf,
   unpackClick,
   walkClick,
 } from "./packed-clicks.ts";
@@ -115,10 +117,18 @@ test("a pack says what it holds before a click is looked at, and how long its ro
       });
       expect(pack.bytes).toEqual(bytes);
       const spans = newClickSpans();
+      const places = placesOf(pack);
+      expect(places.starts).toHaveLength(own.length + 1);
+      expect(places.starts.at(-1)).toBe(bytes.length);
       const rows = writer(pack.rowsByteCount);
-      for (const each of own) {
+      for (const [i, each] of own.entries()) {
         walkClick(c, spans);
-        expect(eventTimeOf(c, spans)).toBe(each.eventTimeMs);
+        expect([places.starts[i], places.starts[i]! + CLICK_ID_AT, places.clickIdEnds[i]]).toEqual([
+          spans.start,
+          spans.clickIdStart,
+          spans.clickIdEnd,
+        ]);
+        expect(eventTimeAt(c, spans.start)).toBe(each.eventTimeMs);
         expect(textOf(bytes.subarray(spans.clickIdStart + 1, spans.clickIdEnd))).toBe(each.clickId);
         const rowStart = rows.at;
         unpackClick(rows, new Uint8Array(UNIT_BYTES), pack, c, spans, newRawClickSpans());
@@ -178,4 +188,25 @@ test("a click whose lengths lead out of the bytes throws a CursorError", () => {
     openPack(c);
     expect(() => walkClick(c, newClickSpans())).toThrow(CursorError);
   }
+});
+
+test("a pack whose numbers are not its clicks' is refused before any of them is taken", () => {
+  const bytes = packed(REQUEST, [CLICK, CLICK]);
+  const places = (offset: number, change: number) => {
+    const wrong = Uint8Array.from([...bytes, 0]);
+    wrong[offset]! += change;
+    return () => placesOf(openPack(reader(wrong)));
+  };
+  // Clicks, and their bytes.
+  for (const [offset, change] of [
+    [0, 1],
+    [0, -1],
+    [0, 200],
+    [2, 100],
+    [4, 1],
+    [4, -1],
+  ] as const) {
+    expect(places(offset, change), `${change} at ${offset}`).toThrow(CursorError);
+  }
+  expect(places(0, 0)).not.toThrow();
 });

@@ -18,10 +18,15 @@
  *                claimed_time i64
  *
  * Each run of fields stands here as it stands in a clicks_raw row (raw-click.ts), so a row is made by copying runs.
+ *
+ * A pack has no version of its own: who changes it raises that of what carries it (edge/click/batch-bytes.ts) and of
+ * what keeps it (edge/shard/storage.ts).
  */
 import { TIME_SOURCE } from "./columns.ts";
 import {
+  CursorError,
   need,
+  reader,
   reserve,
   skipString,
   textOf,
@@ -75,7 +80,7 @@ const CLICK_BYTES_AT = 4;
 const RECEIVED_AT = 8;
 const ACCOUNT_AT = 16;
 /** In a click, behind event_time and time_source. */
-const CLICK_ID_AT = 9;
+export const CLICK_ID_AT = 9;
 /** Before claimed_time. */
 const CLAIMED_TIME_BYTES = 8;
 
@@ -90,6 +95,9 @@ const HEAD_BYTES_MAX =
   (1 + IP_BYTES_MAX) +
   (2 + USER_AGENT_BYTES_MAX) +
   2 * 9;
+
+/** A click whose three strings are empty. */
+const CLICK_BYTES_MIN = CLICK_ID_AT + 3 + CLAIMED_TIME_BYTES;
 
 const CLICK_BYTES_MAX =
   CLICK_ID_AT +
@@ -158,7 +166,7 @@ export interface Pack {
 /**
  * Opens the pack at the cursor, and leaves the cursor at its first click: `walkClick` goes on from there.
  *
- * @throws CursorError when the bytes are cut off
+ * @throws CursorError when the bytes are cut off, or when there cannot be so many clicks in them
  */
 export function openPack(c: Cursor): Pack {
   const start = c.at;
@@ -180,6 +188,9 @@ export function openPack(c: Cursor): Pack {
   readNullableI64(c);
   const skewMs = readNullableI64(c);
   need(c, clickByteCount);
+  if (clickCount * CLICK_BYTES_MIN > clickByteCount) {
+    throw new CursorError(`${clickCount} clicks in ${clickByteCount} bytes`, start);
+  }
   const run = (from: number, to: number) => c.bytes.subarray(from, to);
   const commonByteCount = UNIT_BYTES + c.at - (start + RECEIVED_AT);
   return {
@@ -229,9 +240,38 @@ export function walkClick(c: Cursor, out: ClickSpans): void {
   out.end = c.at;
 }
 
-/** Event time of a click that has been walked, milliseconds since 1970. */
-export function eventTimeOf(c: Cursor, { start }: ClickSpans): number {
-  return c.view.getInt32(start + 4, true) * 0x1_0000_0000 + c.view.getUint32(start, true);
+/** Event time of the click that starts there, milliseconds since 1970; it has been walked. */
+export function eventTimeAt({ view }: Cursor, start: number): number {
+  return view.getInt32(start + 4, true) * 0x1_0000_0000 + view.getUint32(start, true);
+}
+
+/** Where all clicks of a pack stand in its bytes. */
+export interface ClickPlaces {
+  /** One more than there are clicks: click i stands from starts[i] to starts[i + 1]. */
+  readonly starts: Uint32Array;
+  /** Its click_id string ends here, and starts CLICK_ID_AT behind the click's start. */
+  readonly clickIdEnds: Uint32Array;
+}
+
+/**
+ * Walks all of a pack.
+ *
+ * @throws CursorError when its clicks do not end where it does
+ */
+export function placesOf(pack: Pack): ClickPlaces {
+  const starts = new Uint32Array(pack.clickCount + 1);
+  const clickIdEnds = new Uint32Array(pack.clickCount);
+  const c = reader(pack.bytes);
+  c.at = pack.clicksStart;
+  const click = newClickSpans();
+  for (let i = 0; i < pack.clickCount; i++) {
+    walkClick(c, click);
+    starts[i] = click.start;
+    clickIdEnds[i] = click.clickIdEnd;
+  }
+  if (c.at !== pack.bytes.length) throw new CursorError("a pack goes on after its clicks", c.at);
+  starts[pack.clickCount] = c.at;
+  return { starts, clickIdEnds };
 }
 
 /** A pack of some of a pack's clicks, in order. */

@@ -2,8 +2,8 @@
  * One accepted click as a clicks_raw row in RowBinary.
  *
  *     0 flush u64        \
- *     8 flushed_on u16    |  the unit; of a rejected row zeros (but the shard) until the shard flushes,
- *    10 shard u16         |  then patched in place
+ *     8 flushed_on u16    |  the unit
+ *    10 shard u16         |
  *    12 epoch 8 bytes    /
  *    20 received_at i64      milliseconds
  *    28 event_time i64       milliseconds
@@ -69,7 +69,7 @@ export const RAW_CLICK_BYTES_MAX =
   9 +
   9;
 
-/** What the Worker knows of a click after stamping. ASCII fields are strings, free text is UTF-8 bytes. */
+/** A click after stamping. ASCII fields are strings, free text is UTF-8 bytes. */
 export interface RawClick {
   readonly shard: number;
   readonly receivedAtMs: number;
@@ -101,7 +101,7 @@ export function readNullableI64(c: Cursor): number | null {
   return readU8(c) === 1 ? null : readI64(c);
 }
 
-/** The unit's bytes before it is known: only the shard is set. */
+/** The unit's bytes before it is known, in a rejected row: only the shard is set; the flush copies its own over them. */
 export function writeEmptyUnit(c: Cursor, shard: number): void {
   writeI64(c, 0);
   writeU16(c, 0);
@@ -109,7 +109,7 @@ export function writeEmptyUnit(c: Cursor, shard: number): void {
   writeI64(c, 0);
 }
 
-/** A unit, ready to be patched into every row of a flush. */
+/** The unit of every row of a flush. */
 export interface FlushUnit {
   readonly flush: number;
   /** Days since 1970. */
@@ -119,7 +119,7 @@ export interface FlushUnit {
   readonly epoch: string;
 }
 
-/** The bytes that are copied over the start of each row of a flush. */
+/** The bytes that each row of a flush starts with. */
 export function unitBytes(unit: FlushUnit): Uint8Array {
   const bytes = new Uint8Array(UNIT_BYTES);
   const c = { bytes, view: new DataView(bytes.buffer), at: 0 };

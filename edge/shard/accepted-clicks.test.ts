@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { clicksOf } from "../../tests/helpers/raw-rows.ts";
 import { reader } from "../../wire/cursor.ts";
-import { openPack } from "../../wire/packed-clicks.ts";
+import { openPack, placesOf } from "../../wire/packed-clicks.ts";
 import { acceptedPieces } from "./accepted-clicks.ts";
 import { FATE } from "./fate.ts";
 import { packOfClicks } from "./fixtures.ts";
@@ -27,14 +27,24 @@ test("a batch that is accepted whole is committed as it came", () => {
   const pack = packOfLengths([3, 4]);
   const fingerprints = lanesOf([0, 1]);
   const fates = new Uint8Array(2).fill(FATE.accepted);
-  expect(acceptedPieces(pack, fates, fingerprints, pack.rowsByteCount)).toEqual([
+  expect(acceptedPieces(pack, placesOf(pack), fates, fingerprints, pack.rowsByteCount)).toEqual([
     { bytes: pack.bytes, rowCount: 2, messageByteCount: pack.rowsByteCount, fingerprints },
   ]);
 });
 
 test("a batch of which nothing is accepted is not committed", () => {
   const fates = Uint8Array.of(FATE.duplicate, FATE.tooOld, FATE.unavailable);
-  expect(acceptedPieces(packOfLengths([1, 1, 1]), fates, lanesOf([]), ALL)).toEqual([]);
+  const pack = packOfLengths([1, 1, 1]);
+  expect(acceptedPieces(pack, placesOf(pack), fates, lanesOf([]), ALL)).toEqual([]);
+});
+
+test("a batch that is accepted whole and too large for a message is committed in pieces", () => {
+  const pack = packOfLengths([3, 4, 5]);
+  const fates = new Uint8Array(3).fill(FATE.accepted);
+  const max = pack.rowsByteCount - 1;
+  const pieces = acceptedPieces(pack, placesOf(pack), fates, lanesOf([0, 1, 2]), max);
+  expect(pieces.map(({ rowCount }) => rowCount)).toEqual([2, 1]);
+  expect(Math.max(...pieces.map(({ messageByteCount }) => messageByteCount))).toBeLessThan(max);
 });
 
 test("each accepted click is in one piece, in order, with its id; no piece is larger than a message", () => {
@@ -52,7 +62,13 @@ test("each accepted click is in one piece, in order, with its id; no piece is la
         const pack = packOfLengths(clicks.map(([length]) => length));
         const decided = clicks.slice(0, 1 + (stop % clicks.length)).map(([, fate]) => fate);
         const accepted = decided.flatMap((fate, i) => (fate === FATE.accepted ? [i] : []));
-        const pieces = acceptedPieces(pack, Uint8Array.from(decided), lanesOf(accepted), bytesMax);
+        const pieces = acceptedPieces(
+          pack,
+          placesOf(pack),
+          Uint8Array.from(decided),
+          lanesOf(accepted),
+          bytesMax,
+        );
         expect(
           pieces.flatMap(({ bytes }) => clicksOf(bytes).map(({ clickId }) => clickId)),
         ).toEqual(accepted.map((i) => `i.${i}`));

@@ -1,18 +1,18 @@
 /** What a batch gives to the commit: its accepted clicks, in packs that fit a journal row. */
-import { reader } from "../../wire/cursor.ts";
-import { newClickSpans, packOf, walkClick } from "../../wire/packed-clicks.ts";
-import type { Pack } from "../../wire/packed-clicks.ts";
+import { packOf } from "../../wire/packed-clicks.ts";
+import type { ClickPlaces, Pack } from "../../wire/packed-clicks.ts";
 import { FATE } from "./fate.ts";
 import type { GroupPiece } from "./group-commit.ts";
 
 /**
- * @param fates one for each click of the pack
+ * @param fates of the pack's clicks, or of its first ones when a lookup failed
  * @param fingerprints of the accepted ones, in order, two lanes each
  * @param messageBytesMax of one piece, as rows of a message
  * @returns pieces whose bytes may be views of the pack
  */
 export function acceptedPieces(
   pack: Pack,
+  { starts }: ClickPlaces,
   fates: Uint8Array,
   fingerprints: Uint32Array,
   messageBytesMax: number,
@@ -39,15 +39,12 @@ export function acceptedPieces(
     clicks = [];
     messageByteCount = 0;
   };
-  const c = reader(pack.bytes);
-  c.at = pack.clicksStart;
-  const click = newClickSpans();
-  for (const fate of fates) {
-    walkClick(c, click);
+  for (const [i, fate] of fates.entries()) {
     if (fate !== FATE.accepted) continue;
-    const rowByteCount = pack.commonByteCount + click.end - click.start;
+    const click = pack.bytes.subarray(starts[i], starts[i + 1]);
+    const rowByteCount = pack.commonByteCount + click.length;
     if (messageByteCount + rowByteCount > messageBytesMax && clicks.length > 0) close();
-    clicks.push(pack.bytes.subarray(click.start, click.end));
+    clicks.push(click);
     messageByteCount += rowByteCount;
   }
   close();

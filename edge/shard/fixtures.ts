@@ -8,6 +8,7 @@ import {
   packClick,
   walkClick,
 } from "../../wire/packed-clicks.ts";
+import type { RequestFields } from "../../wire/packed-clicks.ts";
 import type { Env } from "../config.ts";
 import { Fingerprints } from "./fingerprints.ts";
 import { journalRowsOf } from "./group-commit.ts";
@@ -45,26 +46,25 @@ export interface FixtureClick {
   readonly adId: string;
   /** Milliseconds since 1970. */
   readonly eventTimeMs: number;
-  readonly account?: string;
-  readonly country?: string;
-  readonly device?: string;
-  readonly invalidReason?: string;
 }
 
-/** A pack of clicks (wire/packed-clicks.ts); all of the request of the first one. */
-export function packOfClicks(clicks: readonly FixtureClick[]): Uint8Array {
-  const [first] = clicks;
+/** A request's clicks (wire/packed-clicks.ts). */
+export function packOfClicks(
+  clicks: readonly FixtureClick[],
+  request: Partial<RequestFields> = {},
+): Uint8Array {
   const c = newPack({
-    receivedAtMs: first?.eventTimeMs ?? 0,
-    account: first?.account ?? "default",
-    country: first?.country ?? "KR",
-    device: first?.device ?? "mobile",
-    invalidReason: first?.invalidReason ?? "",
+    receivedAtMs: clicks[0]?.eventTimeMs ?? 0,
+    account: "default",
+    country: "KR",
+    device: "mobile",
+    invalidReason: "",
     keyId: "none",
     ip: "::1",
     userAgent: utf8("agent"),
     sentAtMs: null,
     skewMs: null,
+    ...request,
   });
   for (const { clickId, adId, eventTimeMs } of clicks) {
     packClick(c, {

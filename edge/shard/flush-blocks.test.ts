@@ -28,10 +28,10 @@ function journalRow(
   number: number,
   clicks: readonly (readonly [id: string, ad: string, ms: number])[],
 ): JournalRow {
-  const packs = [clicks.map(([clickId, adId, ms]) => ({ clickId, adId, eventTimeMs: T + ms }))].map(
-    packOfClicks,
+  const pack = packOfClicks(
+    clicks.map(([clickId, adId, ms]) => ({ clickId, adId, eventTimeMs: T + ms })),
   );
-  return { number, ...journalEntry(packs, identity.fingerprintKey) };
+  return { number, ...journalEntry([pack], identity.fingerprintKey) };
 }
 
 const ads = Array.from({ length: 20 }, (_, i) => `ad-${i}`);
@@ -140,6 +140,19 @@ test("a journal row whose count is not its rows' is an impossible state", () => 
   }
 });
 
+test("a journal row with a pack that ends elsewhere than it says is an impossible state", () => {
+  const [row] = journal();
+  const bytes = row!.bytes.slice();
+  // Its clicks' bytes: the next pack would begin one byte later, were there one.
+  bytes[4]! += 1;
+  const messageByteCount = row!.messageByteCount + 1;
+  expect(() =>
+    makeFlush(recipe, identity, [
+      { ...row!, bytes: Uint8Array.from([...bytes, 0]), messageByteCount },
+    ]),
+  ).toThrow(/ends at/);
+});
+
 test("a journal row that has not an id for each click is an impossible state", () => {
   const [row] = journal();
   const fingerprints = row!.fingerprints.subarray(2);
@@ -163,7 +176,7 @@ const request = fc
       invalidReason: fc.constantFrom("", "bot"),
     }),
   )
-  .map(([clicks, sender]) => clicks.map((each) => ({ ...each, ...sender })));
+  .map(([clicks, sender]) => ({ clicks, sender }));
 /** Requests that share a commit. */
 const commit = fc.array(request, { minLength: 1, maxLength: 4 });
 
@@ -176,11 +189,14 @@ test("a flush of any clicks is what a plain sum over them says, in order of firs
       fc.uint8Array({ minLength: 16, maxLength: 16 }),
       (commits, windowSeconds, partitions, fingerprintKey) => {
         const rows = commits.map((requests, i) => {
-          const packs = requests.map(packOfClicks);
+          const packs = requests.map(({ clicks, sender }) => packOfClicks(clicks, sender));
           return { number: i + 1, ...journalEntry(packs, fingerprintKey) };
         });
         const counts = new Map<string, number>();
-        for (const click of commits.flat(2)) {
+        const all = commits
+          .flat()
+          .flatMap(({ clicks, sender }) => clicks.map((each) => ({ ...each, ...sender })));
+        for (const click of all) {
           const ad = utf8(click.adId);
           const key = JSON.stringify([
             partitionOf(ad, 0, ad.length, partitions),

@@ -8,7 +8,7 @@ import type { Cursor } from "../../wire/cursor.ts";
 import { reader, writer, written } from "../../wire/cursor.ts";
 import { hashText } from "../../wire/hash.ts";
 import {
-  eventTimeOf,
+  eventTimeAt,
   newClickSpans,
   openPack,
   unpackClick,
@@ -197,7 +197,7 @@ function unpack(row: JournalRow, unit: Uint8Array, out: Cursor, partials: Partia
     for (let i = 0; i < pack.clickCount; i++) {
       walkClick(c, click);
       unpackClick(out, unit, pack, c, click, spans);
-      partials.count(eventTimeOf(c, click), spans.partialKeyStart, spans.partialKeyEnd);
+      partials.count(eventTimeAt(c, click.start), spans.partialKeyStart, spans.partialKeyEnd);
     }
     if (c.at !== end)
       throw new Error(`a pack of journal row ${number} ends at ${c.at}, not ${end}`);

@@ -148,8 +148,12 @@ describe("rule 3: no id in memory that is not in storage", () => {
     await answer({ sent_at: Date.now(), clicks: batch });
     const journal = await runInDurableObject(stubOf(batch[0]!.click_id), (_, state) => {
       const rows = state.storage.sql
-        .exec<{ bytes: ArrayBuffer }>("SELECT bytes FROM journal_clicks")
+        .exec<{ bytes: ArrayBuffer; byte_count: number }>(
+          "SELECT bytes, byte_count FROM journal_clicks",
+        )
         .toArray();
+      // What the journal's limit is measured by.
+      for (const row of rows) expect(row.byte_count).toBe(row.bytes.byteLength);
       return rows.map((row) => new TextDecoder("latin1").decode(row.bytes)).join("");
     });
     for (const { click_id } of batch) expect(journal).toContain(click_id);

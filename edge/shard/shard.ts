@@ -8,7 +8,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { reader, reserve, writer, written } from "../../wire/cursor.ts";
-import { eventTimeOf, newClickSpans, openPack, walkClick } from "../../wire/packed-clicks.ts";
+import { CLICK_ID_AT, eventTimeAt, openPack, placesOf } from "../../wire/packed-clicks.ts";
 import type { RejectionCode } from "../../wire/ingest.ts";
 import { RESEND_ERROR_MS_MAX } from "../../wire/limits.ts";
 import {
@@ -211,22 +211,27 @@ export class ClickShard extends DurableObject<Env> {
   }
 
   #decide(packed: Uint8Array, { fingerprints }: Running): Uint8Array {
+    // Looked through before anything of it is known, dropped or kept: a faulty pack leaves no trace.
     const c = reader(packed);
     const pack = openPack(c);
+    const places = placesOf(pack);
+    if (pack.bytes.length !== packed.length) {
+      throw new Error(`a pack of ${pack.bytes.length} bytes in ${packed.length}`);
+    }
     this.#forgetWhatMustGo(pack.clickCount);
     const fates = new Uint8Array(pack.clickCount);
     const acceptedIds = new Uint32Array(2 * pack.clickCount);
-    const click = newClickSpans();
     const nowMs = Date.now();
     const counts = [0, 0, 0, 0];
     let decidedCount = 0;
     try {
       for (; decidedCount < fates.length; decidedCount++) {
-        walkClick(c, click);
-        const lanes = fingerprints.of(pack.account, packed, click.clickIdStart, click.clickIdEnd);
+        const start = places.starts[decidedCount]!;
+        const idEnd = places.clickIdEnds[decidedCount]!;
+        const lanes = fingerprints.of(pack.account, packed, start + CLICK_ID_AT, idEnd);
         const low = lanes[0]!;
         const high = lanes[1]!;
-        const fate = this.#fateOf(low, high, eventTimeOf(c, click));
+        const fate = this.#fateOf(low, high, eventTimeAt(c, start));
         if (fate === FATE.accepted) {
           this.#index.add(low, high, nowMs);
           const at = 2 * counts[fate]!;
@@ -237,10 +242,10 @@ export class ClickShard extends DurableObject<Env> {
         counts[fate]!++;
       }
     } finally {
-      // Also when a lookup failed, or the pack turned out to be broken: what is known in memory has to be committed.
+      // Also when a lookup failed: what is known in memory has to be committed.
       const decided = fates.subarray(0, decidedCount);
       const ids = acceptedIds.subarray(0, 2 * counts[FATE.accepted]!);
-      for (const piece of acceptedPieces(pack, decided, ids, JOURNAL_ROW_BYTES_MAX)) {
+      for (const piece of acceptedPieces(pack, places, decided, ids, JOURNAL_ROW_BYTES_MAX)) {
         this.#journalBytes.clicks += piece.bytes.length;
         this.#group.add("clicks", piece);
       }

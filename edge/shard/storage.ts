@@ -89,7 +89,7 @@ const SCHEMA = [
   ),
 ];
 
-/** Of these tables; storage of another layout is refused. */
+/** Of these tables, and of the packs in them (wire/packed-clicks.ts); storage of another layout is refused. */
 const LAYOUT_VERSION = 3;
 
 export class ShardStorage {
@@ -145,7 +145,7 @@ export class ShardStorage {
     this.#set(name, value);
   }
 
-  /** Journal rows are rows of the wire: another version's must not go out under this one's number. */
+  /** Journal rows become rows of the wire, by its version; packs are of the layout's. Others must not go out under this one's numbers. */
   #checkVersions(): void {
     const shard = this.ownShard();
     if (shard === null) return;

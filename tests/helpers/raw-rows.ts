@@ -42,10 +42,12 @@ export function clicksOf(packs: Uint8Array): RawClick[] {
 function unpackNext(packed: Cursor, shard: number, rows: Cursor): void {
   const unit = unitBytes({ flush: 0, flushedOn: 0, shard, epoch: NO_EPOCH });
   const pack = openPack(packed);
+  const end = packed.at - pack.clicksStart + pack.bytes.length;
   const click = newClickSpans();
   for (let i = 0; i < pack.clickCount; i++) {
     reserve(rows, RAW_CLICK_BYTES_MAX);
     walkClick(packed, click);
     unpackClick(rows, unit, pack, packed, click, newRawClickSpans());
   }
+  if (packed.at !== end) throw new Error(`a pack ends at ${packed.at}, not ${end}`);
 }
