@@ -19,7 +19,13 @@ app.get("/health", (c) => {
   return c.json({ status: "ok" });
 });
 
-app.post("/v1/clicks", async (c) => {
+// One route for all methods: where two match, hono makes a chain of promises for each request.
+app.all("/v1/clicks", async (c) => {
+  if (c.req.method !== "POST") {
+    c.header("allow", "POST");
+    const detail = `${c.req.method} is not taken here: send clicks by POST`;
+    return refuse(c, problem(405, "wrong_method", detail));
+  }
   const receivedAtMs = Date.now();
   const body = await readBody(c.req.raw);
   const envelope = typeof body === "string" ? parseEnvelope(body) : body;
@@ -28,12 +34,6 @@ app.post("/v1/clicks", async (c) => {
     return refuse(c, envelope);
   }
   return c.json(await ingest(c.req.raw, c.env, envelope, receivedAtMs), 202);
-});
-
-app.all("/v1/clicks", (c) => {
-  c.header("allow", "POST");
-  const detail = `${c.req.method} is not taken here: send clicks by POST`;
-  return refuse(c, problem(405, "wrong_method", detail));
 });
 
 app.notFound((c) =>

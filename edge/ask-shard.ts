@@ -6,31 +6,29 @@ import { SHARD_ANSWER_MS_MAX } from "./limits.ts";
 import type { ShardAnswer } from "./shard/fate.ts";
 
 /** The shard's answer, or null when it is away: nothing is known then, and sending again is safe. */
-export async function askShard(env: Env, batch: ShardBatch): Promise<ShardAnswer | null> {
+export function askShard(env: Env, batch: ShardBatch): Promise<ShardAnswer | null> {
   const stub = env.SHARD_OBJECTS.get(idOf(env, batch.shard));
-  let timer: ReturnType<typeof setTimeout> | null = null;
-  const away = new Promise<null>((resolve) => {
-    timer = setTimeout(() => resolve(null), SHARD_ANSWER_MS_MAX);
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(null), SHARD_ANSWER_MS_MAX);
+    const answer = (given: ShardAnswer | null) => {
+      clearTimeout(timer);
+      resolve(given);
+    };
+    stub
+      .accept(encodeBatch(batch))
+      .then(decodeAnswer)
+      .then(answer, (error: unknown) => {
+        console.error(
+          JSON.stringify({
+            level: "error",
+            msg: "shard is away",
+            shard: batch.shard,
+            error: String(error),
+          }),
+        );
+        answer(null);
+      });
   });
-  const answer = stub
-    .accept(encodeBatch(batch))
-    .then(decodeAnswer)
-    .catch((error: unknown) => {
-      console.error(
-        JSON.stringify({
-          level: "error",
-          msg: "shard is away",
-          shard: batch.shard,
-          error: String(error),
-        }),
-      );
-      return null;
-    });
-  try {
-    return await Promise.race([answer, away]);
-  } finally {
-    if (timer !== null) clearTimeout(timer);
-  }
 }
 
 /** A name's id is a hash: computed once for each shard in an isolate, of which there are SHARDS_MAX at most. */
