@@ -20,7 +20,7 @@ export const COMMIT_FULL_CLICKS = 64;
 /**
  * Journal of one chain of one shard, while NATS is away. Peak load on 64 shards is 800 clicks/s of 250 bytes each if
  * they come one by one, 200 KB/s: 2 GiB are three hours, out of the 10 GB an object may store. Batches of ten, packed,
- * take 80 bytes a click.
+ * take 75 bytes a click.
  */
 export const JOURNAL_BYTES_MAX = 2 * 1024 ** 3;
 
