@@ -3,7 +3,14 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encodeBlock } from "../../wire/block.ts";
 import { FingerprintSet } from "./fingerprint-set.ts";
-import { decideAttached, decideProof, planFlush, readNewest } from "./flush-plan.ts";
+import {
+  decideAttached,
+  decideProof,
+  isLate,
+  planFlush,
+  publishedByMs,
+  readNewest,
+} from "./flush-plan.ts";
 import { GroupCommit, journalRowsOf } from "./group-commit.ts";
 import type { Group } from "./group-commit.ts";
 import { RejectedAllowance } from "./rejected-allowance.ts";
@@ -45,7 +52,11 @@ describe("a flush", () => {
   });
 
   const at = (epoch: string, flush: number) => ({ kind: "flush", epoch, flush }) as const;
-  const unproven = [1, 2, 3].map((flush) => ({ flush, to: flush * 10, sealedAtMs: flush * 1_000 }));
+  const unproven = [1, 2, 3].map((flush) => ({
+    flush,
+    to: flush * 10,
+    publishedByMs: flush * 1_000,
+  }));
 
   test("leaves the journal when it is old and the broker has it or a later one", () => {
     const newest = at("e", 2);
@@ -60,6 +71,14 @@ describe("a flush", () => {
       through: 20,
     });
     expect(decideProof(unproven, 1_500, 1_000, "e", newest)).toEqual({ kind: "wait" });
+  });
+
+  test("counts as published when it was sealed, or when it was late the last time", () => {
+    const late = { through: 5, atMs: 90_000 };
+    const byMs = (flush: number, sealedAtMs: number) =>
+      publishedByMs({ flush, sealedAtMs }, late, 10_000);
+    expect([byMs(5, 20_000), byMs(6, 95_000), byMs(6, 20_000)]).toEqual([91_000, 96_000, 21_000]);
+    expect([isLate(20_000, 21_000, 10_000), isLate(20_000, 21_001, 10_000)]).toEqual([false, true]);
   });
 
   test("is not proven by what is not ours on the shard's subject", () => {

@@ -1,6 +1,7 @@
 /** What a shard flushes next, and what may leave its journal: decisions from observed facts. */
 import { decodeBlock, isFault } from "../../wire/block.ts";
 import { PROOF_PAUSE_MS_MAX } from "../limits.ts";
+import type { Late } from "./storage.ts";
 
 /**
  * The journal rows that the next flush takes: as many as fit one message, at least one.
@@ -122,6 +123,27 @@ export function proofPauseMs(journalKeepMs: number): number {
 }
 
 /**
+ * The moment by which a flush was published for the last time, as far as it may be known without a written row for
+ * each: within the pause between two proofs after it was sealed, or else by the last attempt that was late, which is written down
+ * before it is made. A broker has to have had it for JOURNAL_KEEP_MS since then, to have synced it.
+ *
+ * @param late the last late attempt, and the newest flush that one was for
+ */
+export function publishedByMs(
+  { flush, sealedAtMs }: { readonly flush: number; readonly sealedAtMs: number },
+  late: Late,
+  journalKeepMs: number,
+): number {
+  const latestMs = flush <= late.through ? Math.max(sealedAtMs, late.atMs) : sealedAtMs;
+  return latestMs + proofPauseMs(journalKeepMs);
+}
+
+/** Whether an attempt to publish comes too late for `publishedByMs` to be right without being told. */
+export function isLate(sealedAtMs: number, nowMs: number, journalKeepMs: number): boolean {
+  return nowMs - sealedAtMs > proofPauseMs(journalKeepMs);
+}
+
+/**
  * A range leaves the journal on proof, not on time alone: the newest message on the shard's subject
  * is at or past it.
  *
@@ -129,13 +151,17 @@ export function proofPauseMs(journalKeepMs: number): number {
  * @throws for a newest message of an unknown wire version
  */
 export function decideProof(
-  unproven: readonly { readonly flush: number; readonly to: number; readonly sealedAtMs: number }[],
+  unproven: readonly {
+    readonly flush: number;
+    readonly to: number;
+    readonly publishedByMs: number;
+  }[],
   nowMs: number,
   journalKeepMs: number,
   epoch: string,
   newest: NewestMessage,
 ): Proof {
-  const due = unproven.findLast((f) => f.sealedAtMs <= nowMs - journalKeepMs);
+  const due = unproven.findLast((f) => f.publishedByMs <= nowMs - journalKeepMs);
   if (due === undefined) return { kind: "wait" };
   if (newest.kind === "unknown") {
     throw new Error(`the newest message of a shard: ${newest.reason}`);

@@ -13,6 +13,7 @@ import { readRawClick } from "../../wire/raw-click.ts";
 import { PublishFailure } from "../publish/publisher.ts";
 import type { NewestOnSubject, OutgoingMessage, Publisher } from "../publish/publisher.ts";
 import { journalEntry, packOfClicks, withSql } from "./fixtures.ts";
+import { proofPauseMs } from "./flush-plan.ts";
 import { Flusher } from "./flusher.ts";
 import type { CountedSql } from "./sql.ts";
 import { ShardStorage } from "./storage.ts";
@@ -20,6 +21,8 @@ import { ShardStorage } from "./storage.ts";
 const SHARD = 3;
 const RAW = `clicks.raw.${SHARD}`;
 const KEEP_MS = 10_000;
+/** From sealing on, when a flush is published in time. */
+const PROVEN_AFTER_MS = KEEP_MS + proofPauseMs(KEEP_MS);
 /** What an unsynced broker may lose: less than the journal keeps. */
 const UNSYNCED_MS = 8_000;
 
@@ -340,6 +343,34 @@ describe("rule 5: a flush is the same bytes whenever it is made, and none is mis
     });
   });
 
+  test("what is published long after it was sealed is kept as long as if it had been sealed then", async () => {
+    // Sealed, and NATS went away; or published, lost by the broker, and published again in the next life.
+    for (const first of ["refused", "lost"]) {
+      // oxlint-disable-next-line no-await-in-loop
+      await withSql(async (sql) => {
+        const shard = new Shard(sql);
+        if (first === "refused") shard.broker.faults = ["refuses"];
+        shard.commit(1);
+        expect(await shard.flush()).toBe(first === "lost");
+        shard.restart();
+        shard.broker.losesItsTail();
+        shard.broker.nowMs += 100 * KEEP_MS;
+        const publishedAtMs = shard.broker.nowMs;
+        expect(await shard.flush()).toBe(true);
+        expect(shard.storage.provenFlush("clicks")).toBe(0);
+        // Its next life knows it too.
+        shard.restart();
+        shard.broker.nowMs += KEEP_MS - 1;
+        await shard.flush();
+        expect(shard.storage.provenFlush("clicks")).toBe(0);
+        shard.broker.losesItsTail();
+        await shard.heal();
+        expect(clickIds(shard.broker.messages)).toEqual(ids(1));
+        expect(shard.broker.nowMs).toBeGreaterThanOrEqual(publishedAtMs + KEEP_MS);
+      });
+    }
+  });
+
   test("a restart in the middle of publishing again goes on where it was", async () => {
     await withSql(async (sql) => {
       const shard = new Shard(sql);
@@ -489,7 +520,7 @@ test("a shard that wakes up publishes its newest flush again, and nothing that i
     expect(await flushed()).toBe(1);
     shard.restart();
     expect(await flushed()).toBe(1);
-    shard.broker.nowMs += KEEP_MS;
+    shard.broker.nowMs += PROVEN_AFTER_MS;
     expect(await flushed()).toBe(0);
     expect(shard.storage.provenFlush("clicks")).toBe(1);
     shard.restart();
@@ -545,7 +576,7 @@ describe("the journal", () => {
       expect(shard.storage.provenFlush("clicks")).toBe(1);
       shard.broker.nowMs -= aheadMs;
       await flushed();
-      shard.broker.nowMs += KEEP_MS - 1;
+      shard.broker.nowMs += PROVEN_AFTER_MS - 1;
       await flushed();
       expect(shard.storage.provenFlush("clicks")).toBe(1);
       shard.broker.nowMs += 1;

@@ -17,8 +17,10 @@ import {
   assertOwnPast,
   decideAttached,
   decideProof,
+  isLate,
   planFlush,
   proofPauseMs,
+  publishedByMs,
   readNewest,
 } from "./flush-plan.ts";
 import type { NewestMessage } from "./flush-plan.ts";
@@ -113,8 +115,8 @@ export class Flusher {
     const unproven = this.#unproven();
     if (unproven.length === 0) return null;
     // Not the first one's: it may have been sealed by a clock that was ahead then, and those after it are younger.
-    const sealedAtMs = unproven.reduce((least, f) => Math.min(least, f.sealedAtMs), Infinity);
-    return Math.max(sealedAtMs + journalKeepMs, this.#proofPauseEndsAtMs());
+    const leastMs = unproven.reduce((least, f) => Math.min(least, f.publishedByMs), Infinity);
+    return Math.max(leastMs + journalKeepMs, this.#proofPauseEndsAtMs());
   }
 
   #proofPauseEndsAtMs(): number {
@@ -124,9 +126,17 @@ export class Flusher {
   }
 
   /** Acknowledged flushes whose rows are kept, oldest first. */
-  #unproven(): ReturnType<ShardStorage["unprovenFlushes"]> {
-    const { storage, chain } = this.#parts;
-    return storage.unprovenFlushes(chain).filter(({ flush }) => flush <= this.#publishedThrough);
+  #unproven(): { flush: number; to: number; publishedByMs: number }[] {
+    const { storage, chain, settings } = this.#parts;
+    const late = storage.late(chain);
+    return storage
+      .unprovenFlushes(chain)
+      .filter(({ flush }) => flush <= this.#publishedThrough)
+      .map(({ flush, to, sealedAtMs }) => ({
+        flush,
+        to,
+        publishedByMs: publishedByMs({ flush, sealedAtMs }, late, settings.journalKeepMs),
+      }));
   }
 
   #unflushed(): { number: number; byteCount: number }[] {
@@ -214,6 +224,7 @@ export class Flusher {
 
   async #publish({ record, messages }: Sealed): Promise<void> {
     const startMs = this.#parts.nowMs();
+    this.#noteIfLate(record, startMs);
     await this.#parts.durable();
     // Raw first: raw clicks are the truth that counts are derived from.
     await this.#publishFirst(messages[0]!, record.report);
@@ -229,6 +240,14 @@ export class Flusher {
     this.#publishedThrough = record.flush;
     this.#acknowledged.clear();
     this.#parts.published(this.#parts.nowMs() - startMs);
+  }
+
+  /** Before it leaves: what is published now is not safe for as long as if it had been published when it was sealed. */
+  #noteIfLate({ flush, sealedAtMs }: FlushRecord, nowMs: number): void {
+    const { storage, chain, settings } = this.#parts;
+    if (!isLate(sealedAtMs, nowMs, settings.journalKeepMs)) return;
+    const { through } = storage.late(chain);
+    storage.setLate(chain, { through: Math.max(through, flush), atMs: nowMs });
   }
 
   /**

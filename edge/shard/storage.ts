@@ -75,6 +75,12 @@ export interface Proven {
   readonly through: number;
 }
 
+/** The last attempt to publish a flush late, and the newest flush that there was one for. */
+export interface Late {
+  readonly through: number;
+  readonly atMs: number;
+}
+
 const SCHEMA = [
   "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
   // What is summed and what a restart reads stands before the rows, which may fill pages of their own.
@@ -343,6 +349,19 @@ export class ShardStorage {
     this.#set(`proven_flush_${chain}`, flush);
     this.#set(`proven_through_${chain}`, through);
     return freed;
+  }
+
+  /** Flushes that were published, or may have been, long after they were sealed. */
+  late(chain: Chain): Late {
+    return {
+      through: this.number(`late_through_${chain}`) ?? 0,
+      atMs: this.number(`late_at_ms_${chain}`) ?? 0,
+    };
+  }
+
+  setLate(chain: Chain, { through, atMs }: Late): void {
+    this.#set(`late_through_${chain}`, through);
+    this.#set(`late_at_ms_${chain}`, atMs);
   }
 
   #flush(query: string, ...bindings: SqlValue[]): FlushRecord | null {
