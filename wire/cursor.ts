@@ -83,6 +83,17 @@ export function writeBytes(c: Cursor, bytes: Uint8Array): void {
   c.at += bytes.length;
 }
 
+/** Byte arrays one behind the other, as one. */
+export function joinBytes(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
+}
+
 /** Length, then the bytes as they are: a RowBinary String. */
 export function writeString(c: Cursor, bytes: Uint8Array): void {
   writeVarint(c, bytes.length);

@@ -25,6 +25,7 @@
 import { TIME_SOURCE } from "./columns.ts";
 import {
   CursorError,
+  joinBytes,
   need,
   reader,
   reserve,
@@ -40,18 +41,12 @@ import {
 } from "./cursor.ts";
 import type { Cursor } from "./cursor.ts";
 import {
-  ACCOUNT_BYTES_MAX,
-  AD_ID_BYTES_MAX,
-  CLICK_ID_BYTES_MAX,
-  COUNTRY_BYTES_MAX,
-  DEVICE_BYTES_MAX,
-  INVALID_REASON_BYTES_MAX,
-  IP_BYTES_MAX,
-  KEY_ID_BYTES_MAX,
-  USER_AGENT_BYTES_MAX,
-  USER_ID_BYTES_MAX,
-} from "./limits.ts";
-import { readNullableI64, UNIT_BYTES, writeNullableI64 } from "./raw-click.ts";
+  CLICK_FIELDS_BYTES_MAX,
+  readNullableI64,
+  REQUEST_FIELDS_BYTES_MAX,
+  UNIT_BYTES,
+  writeNullableI64,
+} from "./raw-click.ts";
 import type { RawClick, RawClickSpans } from "./raw-click.ts";
 
 /** What all clicks of a request have in common. */
@@ -84,31 +79,12 @@ export const CLICK_ID_AT = 9;
 /** Before claimed_time. */
 const CLAIMED_TIME_BYTES = 8;
 
-/** All before the clicks; two-byte lengths from 128 on. */
-const HEAD_BYTES_MAX =
-  ACCOUNT_AT +
-  (1 + ACCOUNT_BYTES_MAX) +
-  (1 + COUNTRY_BYTES_MAX) +
-  (1 + DEVICE_BYTES_MAX) +
-  (1 + INVALID_REASON_BYTES_MAX) +
-  (1 + KEY_ID_BYTES_MAX) +
-  (1 + IP_BYTES_MAX) +
-  (2 + USER_AGENT_BYTES_MAX) +
-  2 * 9;
-
 /** A click whose three strings are empty. */
 const CLICK_BYTES_MIN = CLICK_ID_AT + 3 + CLAIMED_TIME_BYTES;
 
-const CLICK_BYTES_MAX =
-  CLICK_ID_AT +
-  (1 + CLICK_ID_BYTES_MAX) +
-  (1 + AD_ID_BYTES_MAX) +
-  (2 + USER_ID_BYTES_MAX) +
-  CLAIMED_TIME_BYTES;
-
 /** A pack without clicks; `packClick` adds them. What is written at any time is a whole pack. */
 export function newPack(request: RequestFields): Cursor {
-  const c = writer(HEAD_BYTES_MAX + CLICK_BYTES_MAX);
+  const c = writer(RECEIVED_AT + REQUEST_FIELDS_BYTES_MAX + CLICK_FIELDS_BYTES_MAX);
   c.at = RECEIVED_AT;
   writeI64(c, request.receivedAtMs);
   writeAscii(c, request.account);
@@ -124,7 +100,7 @@ export function newPack(request: RequestFields): Cursor {
 }
 
 export function packClick(c: Cursor, click: ClickFields): void {
-  reserve(c, CLICK_BYTES_MAX);
+  reserve(c, CLICK_FIELDS_BYTES_MAX);
   const start = c.at;
   writeI64(c, click.eventTimeMs);
   writeU8(c, TIME_SOURCE[click.timeSource]);
@@ -276,12 +252,9 @@ export function placesOf(pack: Pack): ClickPlaces {
 
 /** A pack of some of a pack's clicks, in order. */
 export function packOf(pack: Pack, clicks: readonly Uint8Array[]): Uint8Array {
-  const byteCount = clicks.reduce((sum, click) => sum + click.length, 0);
-  const c = writer(pack.clicksStart + byteCount);
-  writeBytes(c, pack.bytes.subarray(0, pack.clicksStart));
-  for (const click of clicks) writeBytes(c, click);
+  const c = reader(joinBytes([pack.bytes.subarray(0, pack.clicksStart), ...clicks]));
   c.view.setUint32(CLICKS_AT, clicks.length, true);
-  c.view.setUint32(CLICK_BYTES_AT, byteCount, true);
+  c.view.setUint32(CLICK_BYTES_AT, c.bytes.length - pack.clicksStart, true);
   return c.bytes;
 }
 

@@ -52,22 +52,24 @@ export const UNIT_BYTES = 20;
 /** Where the dedup key starts. */
 export const DEDUP_KEY_OFFSET = 37;
 
-/** Bytes of strings at their limits, with their lengths: two-byte lengths from 128 on. */
-export const RAW_CLICK_BYTES_MAX =
-  DEDUP_KEY_OFFSET +
+/** What a request's clicks have in common, strings at their limits and with their lengths: two-byte lengths from 128 on. */
+export const REQUEST_FIELDS_BYTES_MAX =
+  8 +
   (1 + ACCOUNT_BYTES_MAX) +
-  (1 + CLICK_ID_BYTES_MAX) +
-  (1 + AD_ID_BYTES_MAX) +
   (1 + COUNTRY_BYTES_MAX) +
   (1 + DEVICE_BYTES_MAX) +
   (1 + INVALID_REASON_BYTES_MAX) +
   (1 + KEY_ID_BYTES_MAX) +
-  (2 + USER_ID_BYTES_MAX) +
   (1 + IP_BYTES_MAX) +
   (2 + USER_AGENT_BYTES_MAX) +
-  8 +
   9 +
   9;
+
+/** What each click has of its own: event_time, time_source, click_id, ad_id, user_id, claimed_time. */
+export const CLICK_FIELDS_BYTES_MAX =
+  8 + 1 + (1 + CLICK_ID_BYTES_MAX) + (1 + AD_ID_BYTES_MAX) + (2 + USER_ID_BYTES_MAX) + 8;
+
+export const RAW_CLICK_BYTES_MAX = UNIT_BYTES + REQUEST_FIELDS_BYTES_MAX + CLICK_FIELDS_BYTES_MAX;
 
 /** A click after stamping. ASCII fields are strings, free text is UTF-8 bytes. */
 export interface RawClick {

@@ -1,5 +1,6 @@
 /** A request's body as text, under a limit, inflated whole before anything looks at it. */
 import { gunzipSync } from "node:zlib";
+import { joinBytes } from "../../wire/cursor.ts";
 import { BODY_BYTES_MAX } from "../../wire/limits.ts";
 import { HEADER_SHOWN_CHARACTERS_MAX } from "../limits.ts";
 import { problem } from "./parse-envelope.ts";
@@ -91,11 +92,5 @@ async function collect(body: ReadableStream<Uint8Array> | null): Promise<Uint8Ar
     }
     chunks.push(value);
   }
-  const bytes = new Uint8Array(byteCount);
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.byteLength;
-  }
-  return bytes;
+  return joinBytes(chunks);
 }

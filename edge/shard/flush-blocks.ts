@@ -5,7 +5,7 @@
 import { encodeBlock, WIRE_VERSION } from "../../wire/block.ts";
 import type { Origin } from "../../wire/block.ts";
 import type { Cursor } from "../../wire/cursor.ts";
-import { reader, writer, written } from "../../wire/cursor.ts";
+import { joinBytes, reader, writer, written } from "../../wire/cursor.ts";
 import { hashText } from "../../wire/hash.ts";
 import {
   eventTimeAt,
@@ -132,7 +132,7 @@ function rejectedMessage(
   identity: Identity,
   journal: readonly JournalRow[],
 ): FlushMessage {
-  const body = joined(journal);
+  const body = joinBytes(journal.map((row) => row.bytes));
   const rowCount = sumOf(journal, (row) => row.rowCount);
   const unit = unitBytes({ ...recipe, ...identity });
   const c = reader(body);
@@ -211,14 +211,4 @@ function unpack(row: JournalRow, unit: Uint8Array, out: Cursor, partials: Partia
 
 function sumOf(journal: readonly JournalRow[], size: (row: JournalRow) => number): number {
   return journal.reduce((sum, row) => sum + size(row), 0);
-}
-
-function joined(journal: readonly JournalRow[]): Uint8Array {
-  const bytes = new Uint8Array(sumOf(journal, (row) => row.bytes.length));
-  let at = 0;
-  for (const row of journal) {
-    bytes.set(row.bytes, at);
-    at += row.bytes.length;
-  }
-  return bytes;
 }

@@ -5,6 +5,7 @@
  * `add` and `settled` are called in the same turn of the event loop as the dedup decision, so a
  * duplicate always waits for the commit that holds its first sight.
  */
+import { joinBytes } from "../../wire/cursor.ts";
 import type { CountedRejections, RejectionKind } from "../../wire/rejected-click.ts";
 import type { Chain, JournalEntry } from "./storage.ts";
 
@@ -132,16 +133,13 @@ export function journalRowsOf(
 function joined(pieces: readonly GroupPiece[], messageByteCount: number): JournalEntry {
   const sumOf = (size: (piece: GroupPiece) => number) =>
     pieces.reduce((sum, piece) => sum + size(piece), 0);
-  const bytes = new Uint8Array(sumOf((piece) => piece.bytes.length));
   const fingerprints = new Uint32Array(sumOf((piece) => piece.fingerprints.length));
   let at = 0;
-  let lanesAt = 0;
   for (const piece of pieces) {
-    bytes.set(piece.bytes, at);
-    at += piece.bytes.length;
-    fingerprints.set(piece.fingerprints, lanesAt);
-    lanesAt += piece.fingerprints.length;
+    fingerprints.set(piece.fingerprints, at);
+    at += piece.fingerprints.length;
   }
+  const bytes = joinBytes(pieces.map((piece) => piece.bytes));
   const rowCount = sumOf((piece) => piece.rowCount);
   return { rowCount, bytes, messageByteCount, fingerprints };
 }
