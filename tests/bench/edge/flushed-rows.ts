@@ -12,7 +12,7 @@ import { parseReport, REPORT_HEADER } from "../../../wire/report.ts";
 import type { ShardReport } from "../../../wire/report.ts";
 import { STREAM } from "../../../wire/subjects.ts";
 import { WrongResultError } from "../bench-case.ts";
-import { READ_AHEAD_BYTES, ROWS_WAIT_MS_MAX, STREAMS_BYTES } from "./limits.ts";
+import { READ_AHEAD_MESSAGES, ROWS_WAIT_MS_MAX, STREAMS_BYTES } from "./limits.ts";
 
 export class FlushedRows {
   readonly #connection: NatsConnection;
@@ -117,7 +117,7 @@ export class FlushedRows {
       deliver_policy: DeliverPolicy.StartSequence,
       opt_start_seq: from,
     });
-    const messages = await consumer.consume({ max_bytes: READ_AHEAD_BYTES });
+    const messages = await consumer.consume({ max_messages: READ_AHEAD_MESSAGES });
     const silence = setTimeout(() => messages.stop(), this.#waitMsMax);
     try {
       for await (const message of messages) {

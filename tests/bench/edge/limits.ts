@@ -33,8 +33,11 @@ export const IDLE_MS_MAX = 3_000;
 
 /** A flush comes each second, and is made again after half a second when it fails: nothing for so long is lost. */
 export const ROWS_WAIT_MS_MAX = 20_000;
-/** Of messages that are read back at once: as sinks do. */
-export const READ_AHEAD_BYTES = 8 * 1024 * 1024;
+/**
+ * Read back at once: 8 MiB of the largest. Not so many bytes: a request for bytes that the next message does not fit
+ * is called off by the broker, and when nothing else is under way the client only asks again after 30 s.
+ */
+export const READ_AHEAD_MESSAGES = 16;
 
 /** What the local stack's broker has for all streams; a run of 8 s leaves 300 MB, and is removed before the next. */
 export const STREAMS_BYTES = 8 * 1024 ** 3;
