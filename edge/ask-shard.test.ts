@@ -1,7 +1,7 @@
 /** The Worker's call to a shard, with shards that fail in every way the platform knows. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { MockInstance } from "vitest";
-import { askShard } from "./ask-shard.ts";
+import { askShard, askShardInTime } from "./ask-shard.ts";
 import { encodeAnswer } from "./click/batch-bytes.ts";
 import { countedBatch } from "./click/batches.ts";
 import type { Env } from "./config.ts";
@@ -36,10 +36,13 @@ afterEach(() => {
 });
 
 describe("a shard's answer", () => {
-  test("is what askShard answers, after one call to the shard of the batch", async () => {
+  test.each([
+    ["askShard", askShard],
+    ["askShardInTime", askShardInTime],
+  ])("is what %s answers, after one call to the shard of the batch", async (_, ask) => {
     const accept = vi.fn<Accept>(() => Promise.resolve(encodeAnswer(ANSWER)));
     const { env, names } = envOf(accept);
-    expect(await askShard(env, BATCH)).toEqual(ANSWER);
+    expect(await ask(env, BATCH)).toEqual(ANSWER);
     expect(accept).toHaveBeenCalledTimes(1);
     expect(names).toEqual(["shard-3"]);
     expect(log).not.toHaveBeenCalled();
@@ -59,7 +62,7 @@ describe("a shard's answer", () => {
       const failed = Object.assign(new Error("the shard says no"), kind);
       const accept = vi.fn<Accept>(() => Promise.reject(failed));
       const { env, names } = envOf(accept);
-      expect(await askShard(env, BATCH)).toBeNull();
+      expect(await askShardInTime(env, BATCH)).toBeNull();
       // Not by a timer either.
       expect(vi.getTimerCount()).toBe(0);
       await vi.advanceTimersByTimeAsync(10 * SHARD_ANSWER_MS_MAX);
@@ -71,10 +74,10 @@ describe("a shard's answer", () => {
     },
   );
 
-  test("that does not come is waited for until SHARD_ANSWER_MS_MAX and no longer", async () => {
+  test("that does not come is waited for until SHARD_ANSWER_MS_MAX and no longer, where others wait, too", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const accept = vi.fn<Accept>(() => new Promise(() => {}));
-    const asked = askShard(envOf(accept).env, BATCH);
+    const asked = askShardInTime(envOf(accept).env, BATCH);
     let answered = false;
     void asked.then(() => (answered = true));
     await vi.advanceTimersByTimeAsync(SHARD_ANSWER_MS_MAX - 1);
@@ -88,7 +91,9 @@ describe("a shard's answer", () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const late = Promise.withResolvers<string>();
     const failed = Promise.withResolvers<string>();
-    const asked = [late, failed].map(({ promise }) => askShard(envOf(() => promise).env, BATCH));
+    const asked = [late, failed].map(({ promise }) =>
+      askShardInTime(envOf(() => promise).env, BATCH),
+    );
     await vi.advanceTimersByTimeAsync(SHARD_ANSWER_MS_MAX);
     expect(await Promise.all(asked)).toEqual([null, null]);
     late.resolve(encodeAnswer(ANSWER));

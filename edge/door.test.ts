@@ -1,7 +1,7 @@
 /** What the edge says to input that is not as it should be: real requests, inside workerd. */
 import { env, runInDurableObject, SELF } from "cloudflare:test";
 import { describe, expect, test, vi } from "vitest";
-import { reader, skipString, readString, readU32, textOf } from "../wire/cursor.ts";
+import { reader, skipString, readString, readU32, textOf, utf8 } from "../wire/cursor.ts";
 import type { ClickResult, IngestAnswer } from "../wire/ingest.ts";
 import { BATCH_CLICKS_MAX, BODY_BYTES_MAX, USER_ID_BYTES_MAX } from "../wire/limits.ts";
 import { UNIT_BYTES } from "../wire/raw-click.ts";
@@ -131,6 +131,27 @@ describe("a body that is no envelope", () => {
     const text = JSON.stringify({ clicks: [goodClick()] });
     const response = await send(text.padEnd(BODY_BYTES_MAX, " "));
     expect(await response.json()).toMatchObject({ accepted: 1 });
+  });
+
+  test.each([
+    ["one byte", [0xff]],
+    ["two bytes of three", [0xe2, 0x82]],
+    ["an overlong slash", [0xc0, 0xaf]],
+    ["Latin-1", [0xfc]],
+  ])("a click is refused with its body when %s in its user id are no UTF-8", async (_, broken) => {
+    const parts = JSON.stringify({ ...goodClick(), user_id: "J|rgen" })
+      .split("|")
+      .map(utf8);
+    const body = joined(parts[0]!, Uint8Array.from(broken), parts[1]!);
+    const problem = await problemOf(await send(body));
+    expect(problem).toMatchObject({ status: 400, code: "unreadable_body" });
+    expect(problem.detail).toMatch(/send UTF-8/);
+  });
+
+  test("a replacement character that was sent is a character like others", async () => {
+    expect(await fates([{ ...goodClick(), user_id: "J\uFFFDrgen" }])).toMatchObject([
+      { status: "accepted" },
+    ]);
   });
 
   test("a byte order mark is no fault", async () => {

@@ -1,6 +1,6 @@
 /** The map step: an envelope goes to its shards, and every click gets its fate, in the order sent. */
 import type { ClickResult, IngestAnswer } from "../wire/ingest.ts";
-import { askShard } from "./ask-shard.ts";
+import { askShard, askShardInTime } from "./ask-shard.ts";
 import { rejectedBatch, sortIntoBatches } from "./click/batches.ts";
 import type { BatchForShard, RequestFacts } from "./click/batches.ts";
 import { classify } from "./click/classify.ts";
@@ -29,9 +29,11 @@ export async function ingest(
   const results: ClickResult[] = [];
   const rejectedPlaces = [...rejections.keys()].filter((place) => rejections[place] !== undefined);
   for (const place of rejectedPlaces) results[place] = rejectedResult(rejections[place]!);
+  // What the other shards say must not wait for one that is away.
+  const ask = batches.length === 1 ? askShard : askShardInTime;
   await Promise.all(
     batches.map(async (batch) => {
-      const answer = await askShard(env, batch);
+      const answer = await ask(env, batch);
       const fates = answer?.fates ?? new Uint8Array(batch.places.length).fill(FATE.unavailable);
       batch.places.forEach((place, i) => {
         results[place] = resultOf(envelope.clicks[place], fates[i]!);
@@ -66,7 +68,7 @@ async function keepTooOld(
   const old = batch.places
     .filter((_, i) => fates[i] === FATE.tooOld)
     .map((place) => [tooOld(clickIdOf(envelope.clicks[place])), envelope.textOf(place)] as const);
-  const answer = await askShard(env, rejectedBatch(batch.shard, old, facts));
+  const answer = await askShardInTime(env, rejectedBatch(batch.shard, old, facts));
   return answer?.rejectedTaken === true;
 }
 

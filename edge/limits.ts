@@ -83,8 +83,17 @@ export const REJECTED_KEYS_MAX = 10_000;
  */
 export const REFUSALS_LINGER_MS = 1_000;
 
-/** A shard that has not answered by then is away; a phone waits no longer than some seconds for an answer. */
+/**
+ * A shard that has not answered by then is away for a request that waits for others, too; a phone waits no longer than
+ * some seconds for an answer.
+ */
 export const SHARD_ANSWER_MS_MAX = 10_000;
+
+/**
+ * A commit that is not durable by then has failed: its object ends, and all who wait hear that it is away. Commits take
+ * milliseconds; less than SHARD_ANSWER_MS_MAX, so that they hear it before they give up.
+ */
+export const COMMIT_MS_MAX = 8_000;
 
 /** One JetStream acknowledgement; the flush is tried again from its record afterwards. */
 export const PUBLISH_MS_MAX = 5_000;

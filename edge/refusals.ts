@@ -4,7 +4,7 @@
  * with it, and a hand-over whose answer is lost is counted again.
  */
 import type { ProblemCode } from "../wire/ingest.ts";
-import { askShard } from "./ask-shard.ts";
+import { askShardInTime } from "./ask-shard.ts";
 import { countedBatch, DEFAULT_ACCOUNT, DEFAULT_KEY_ID } from "./click/batches.ts";
 import { edgeConfig } from "./config.ts";
 import type { Env } from "./config.ts";
@@ -43,6 +43,6 @@ async function handOver(env: Env): Promise<void> {
   const counted = counts.map(([code, count]) => ({ account, keyId, code, field: "", count }));
   // Any shard will do, so all of them take their part.
   const shard = Math.floor(Math.random() * shards);
-  const answer = await askShard(env, countedBatch(shard, shards, counted));
+  const answer = await askShardInTime(env, countedBatch(shard, shards, counted));
   if (answer === null) for (const [code, count] of counts) gather(code, count);
 }

@@ -12,7 +12,7 @@ import { sortIntoBatches } from "./click/batches.ts";
 import type { ShardBatch } from "./click/batches.ts";
 import { isProblem, parseEnvelope } from "./click/parse-envelope.ts";
 import type { Env } from "./config.ts";
-import { DEDUP_BUCKET_MS, DEDUP_SEGMENT_ROWS_MAX } from "./limits.ts";
+import { COMMIT_MS_MAX, DEDUP_BUCKET_MS, DEDUP_SEGMENT_ROWS_MAX } from "./limits.ts";
 import { NatsPublisher } from "./publish/publisher.ts";
 import { FATE } from "./shard/fate.ts";
 import { packOfClicks } from "./shard/fixtures.ts";
@@ -149,7 +149,8 @@ class OneShard {
   }
 
   /** Dies in its next commit, when all of it is written, before or after the disk has it. */
-  dieInCommit(when: "before" | "after"): Promise<void> {
+  /** @param how "hangs": the disk never says whether it has the commit */
+  dieInCommit(when: "before" | "after", how: "fails" | "hangs" = "fails"): Promise<void> {
     return this.inside(({ storage }) => {
       const sync = storage.sync.bind(storage);
       const newest = () =>
@@ -160,6 +161,7 @@ class OneShard {
         // A flush is no commit of clicks.
         if (newest() === before) return sync();
         if (when === "after") await sync();
+        if (how === "hangs") return new Promise(() => undefined);
         throw new Error("the disk says no");
       };
     });
@@ -321,6 +323,29 @@ describe("rule 3: duplicate waits for the commit that holds the first sight", ()
       expect((await shard.journal()).toSorted()).toEqual(["a.1", "a.2", "warm.1"]);
     },
   );
+
+  test("a commit that hangs aborts the object after COMMIT_MS_MAX: whoever waits hears that, and may send again", async () => {
+    const shard = new OneShard();
+    await shard.send(click("warm.1"));
+    await shard.dieInCommit("after", "hangs");
+    const after = globalThis.setTimeout;
+    const limits: number[] = [];
+    vi.spyOn(globalThis, "setTimeout").mockImplementation(((fire: () => void, ms: number) => {
+      if (ms !== COMMIT_MS_MAX) return after(fire, ms);
+      limits.push(ms);
+      return after(fire, 1);
+    }) as typeof setTimeout);
+    const copies = await Promise.allSettled([shard.send(click("a.1")), shard.send(click("a.1"))]);
+    expect(copies).toMatchObject(
+      Array.from(copies, () => ({
+        status: "rejected",
+        reason: { message: expect.stringMatching(/not durable within 8000 ms/) as string },
+      })),
+    );
+    expect(limits).toEqual([COMMIT_MS_MAX]);
+    expect(await shard.send(click("a.1"))).toEqual(["duplicate"]);
+    expect(await shard.journal()).toEqual(["warm.1", "a.1"]);
+  });
 
   test("a journal that cannot be written aborts the object, and the next life goes on", async () => {
     const shard = new OneShard();

@@ -2,7 +2,13 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { FATE } from "../shard/fate.ts";
-import { decodeAnswer, decodeBatch, encodeAnswer, encodeBatch } from "./batch-bytes.ts";
+import {
+  decodeAnswer,
+  decodeBatch,
+  encodeAnswer,
+  encodeBatch,
+  TEXT_BYTES_MAX,
+} from "./batch-bytes.ts";
 import type { ShardBatch } from "./batches.ts";
 
 const rows = fc
@@ -14,6 +20,7 @@ const rows = fc
       bytes: Uint8Array.from(parts.flatMap((part) => [...part])),
     };
   });
+const everyByte = (length: number) => Uint8Array.from({ length }, (_, i) => i);
 const text = fc.string({ unit: "grapheme", maxLength: 10 });
 
 const batches: fc.Arbitrary<ShardBatch> = fc
@@ -24,7 +31,11 @@ const batches: fc.Arbitrary<ShardBatch> = fc
       fc.record({ account: text, keyId: text, code: text, field: text, count: fc.nat() }),
       { maxLength: 2 },
     ),
-    clicks: fc.uint8Array({ maxLength: 50 }),
+    // Short ones and long ones.
+    clicks: fc.oneof(
+      fc.uint8Array({ maxLength: 50 }),
+      fc.integer({ min: TEXT_BYTES_MAX - 50, max: TEXT_BYTES_MAX + 50 }).map(everyByte),
+    ),
     rejected: rows,
   })
   .map(({ rejected, ...batch }) => ({
@@ -44,11 +55,13 @@ test("a batch arrives as it was sent", () => {
 test("a batch that is cut off anywhere is an error, and so is another version", () => {
   fc.assert(
     fc.property(batches, fc.nat(), (batch, cut) => {
-      const bytes = encodeBatch(batch);
-      expect(() => decodeBatch(bytes.subarray(0, cut % bytes.length))).toThrow(/./);
-      expect(() => decodeBatch(Uint8Array.from(bytes, (b, i) => (i === 0 ? 1 : b)))).toThrow(
-        /versions 2 and 1/,
-      );
+      const message = encodeBatch(batch);
+      expect(() => decodeBatch(message.slice(0, cut % message.length))).toThrow(/./);
+      const older =
+        typeof message === "string"
+          ? `\u0001${message.slice(1)}`
+          : Uint8Array.from(message, (b, i) => (i === 0 ? 1 : b));
+      expect(() => decodeBatch(older)).toThrow(/versions 3 and 1/);
     }),
   );
 });
@@ -60,6 +73,6 @@ test("an answer arrives as it was sent, and nothing else is one", () => {
   }
   const none = { fates: new Uint8Array(0), rejectedTaken: true };
   expect(decodeAnswer(encodeAnswer(none))).toEqual(none);
-  expect(() => decodeAnswer("110")).toThrow(/versions 2 and 1/);
-  for (const cut of ["", "2"]) expect(() => decodeAnswer(cut)).toThrow(/./);
+  expect(() => decodeAnswer("110")).toThrow(/versions 3 and 1/);
+  for (const cut of ["", "3"]) expect(() => decodeAnswer(cut)).toThrow(/./);
 });

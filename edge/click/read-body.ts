@@ -1,6 +1,6 @@
 /** A request's body as text, under a limit, inflated whole before anything looks at it. */
 import { gunzipSync } from "node:zlib";
-import { joinBytes } from "../../wire/cursor.ts";
+import { joinBytes, utf8 } from "../../wire/cursor.ts";
 import { BODY_BYTES_MAX } from "../../wire/limits.ts";
 import { HEADER_SHOWN_CHARACTERS_MAX } from "../limits.ts";
 import { problem } from "./parse-envelope.ts";
@@ -31,26 +31,45 @@ export async function readBody(request: Request): Promise<string | Problem> {
   const length = request.headers.get("content-length");
   // A body that says how long it is needs not be read to be refused.
   if (Number(length ?? 0) > BODY_BYTES_MAX) return tooLarge();
+  // In one call where its length is known, which is a third of what a single click costs (bench:edge).
+  if (length !== null && encoding === "identity") return wholeText(request, Number(length));
   try {
-    // In one call where its length is known, which is a third of what a single click costs (bench:edge).
-    const sent =
-      length === null ? await collect(request.body) : new Uint8Array(await request.arrayBuffer());
+    const sent = length === null ? await collect(request.body) : await bytesOf(request);
     if (sent === null || sent.length > BODY_BYTES_MAX) return tooLarge();
     const bytes = encoding === "gzip" ? gunzipSync(sent, INFLATE_OPTIONS) : sent;
-    if (bytes.length === 0) {
-      return problem(400, "empty_body", `the body is empty: send {"sent_at":…,"clicks":[…]}`);
-    }
-    return decoder.decode(bytes);
+    return bytes.length === 0 ? empty() : decoder.decode(bytes);
   } catch (error) {
     // What zlib throws at its limit, and nothing else here.
     if (error instanceof RangeError) return tooLarge();
-    const what = encoding === "gzip" ? "whole gzip of UTF-8" : "UTF-8";
-    return problem(
-      400,
-      "unreadable_body",
-      `the body is not what its headers say (${(error as Error).message}): send ${what}`,
+    return unreadable(
+      (error as Error).message,
+      encoding === "gzip" ? "whole gzip of UTF-8" : "UTF-8",
     );
   }
+}
+
+/** What stands for bytes that are no UTF-8 (WHATWG Encoding), and may have been sent itself. */
+const REPLACEMENT = "\uFFFD";
+
+/**
+ * A body of known length. The platform reads text in less time than bytes (4 % of what a single click costs), and
+ * where bytes are no UTF-8 it puts a mark of three bytes: then the text is longer than the body, unless the mark was
+ * sent. Only what loses nothing passes for it: three bytes of a character of four, or as many as a byte order mark
+ * has. No id can have that mark.
+ */
+async function wholeText(request: Request, byteCount: number): Promise<string | Problem> {
+  const text = await request.text().catch((error: unknown) => error as Error);
+  if (typeof text !== "string") return unreadable(text.message, "UTF-8");
+  if (text.includes(REPLACEMENT) && utf8(text).length > byteCount) {
+    return unreadable("it is no UTF-8", "UTF-8");
+  }
+  // Characters, of which there are no more than bytes: for a length that lies.
+  if (text.length > BODY_BYTES_MAX) return tooLarge();
+  return text === "" ? empty() : text;
+}
+
+async function bytesOf(request: Request): Promise<Uint8Array> {
+  return new Uint8Array(await request.arrayBuffer());
 }
 
 /** Holds nothing from one call to the next, so all requests share it. */
@@ -66,6 +85,15 @@ const INFLATE_OPTIONS = { maxOutputLength: BODY_BYTES_MAX };
 function shown(text: string): string {
   const isLong = text.length > HEADER_SHOWN_CHARACTERS_MAX;
   return isLong ? `${text.slice(0, HEADER_SHOWN_CHARACTERS_MAX)}…` : text;
+}
+
+function empty(): Problem {
+  return problem(400, "empty_body", `the body is empty: send {"sent_at":…,"clicks":[…]}`);
+}
+
+function unreadable(why: string, what: string): Problem {
+  const detail = `the body is not what its headers say (${why}): send ${what}`;
+  return problem(400, "unreadable_body", detail);
 }
 
 function tooLarge(): Problem {

@@ -7,6 +7,7 @@ import { headers, RequestError, wsconnect } from "@nats-io/nats-core";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { REPORT_HEADER } from "../../wire/report.ts";
 import { CONNECT_MS_MAX, PUBLISH_MS_MAX } from "../limits.ts";
+import { within } from "../within.ts";
 
 export interface OutgoingMessage {
   readonly subject: string;
@@ -89,7 +90,8 @@ export class NatsPublisher implements Publisher {
     });
     const connection = this.#connection;
     try {
-      return await work(await within(connection, CONNECT_MS_MAX + 1_000));
+      // The client's own limit waits for the socket to close, and a peer that hangs never closes it.
+      return await work(await within(connection, CONNECT_MS_MAX + 1_000, "no connection"));
     } catch (error) {
       if (!isRefusal(error) && this.#connection === connection) this.close();
       throw new PublishFailure(error);
@@ -102,19 +104,6 @@ function isRefusal(error: unknown): boolean {
   if (error instanceof JetStreamApiError) return true;
   const cause = error instanceof Error ? error.cause : null;
   return cause instanceof RequestError && cause.isNoResponders();
-}
-
-/** The client's own limit waits for the socket to close, and a peer that hangs never closes it. */
-async function within<T>(promise: Promise<T>, ms: number): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | null = null;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no connection within ${ms} ms`)), ms);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    if (timer !== null) clearTimeout(timer);
-  }
 }
 
 /** NATS is away, slow, or refuses: the flush is made again later. */

@@ -24,6 +24,7 @@ import type { EdgeConfig, Env } from "../config.ts";
 import {
   ALARM_DELAY_MS,
   COMMIT_FULL_CLICKS,
+  COMMIT_MS_MAX,
   CONNECTION_IDLE_MS_MAX,
   DEDUP_SEGMENT_ROWS_MAX,
   FLUSH_BYTES,
@@ -38,6 +39,7 @@ import {
   TOO_OLD_KEPT_AT_ONCE_MAX,
   TOO_OLD_KEPT_EVERY_MS,
 } from "../limits.ts";
+import { within } from "../within.ts";
 import { NatsPublisher, PublishFailure } from "../publish/publisher.ts";
 import { acceptedPieces } from "./accepted-clicks.ts";
 import { DedupIndex, limitAfterDropping } from "./dedup-index.ts";
@@ -125,8 +127,8 @@ export class ClickShard extends DurableObject<Env> {
    * Decides and keeps one batch (batch-bytes.ts). Resolves when every `accepted` and `duplicate` of the answer, and
    * every rejected click that is kept or counted, is durable.
    */
-  async accept(bytes: Uint8Array): Promise<string> {
-    const batch = decodeBatch(bytes);
+  async accept(message: Uint8Array | string): Promise<string> {
+    const batch = decodeBatch(message);
     const running = this.#running ?? this.#start(batch.shard);
     this.#checkShardCount(batch);
     const fates = batch.clicks.length === 0 ? NO_FATES : this.#decide(batch.clicks, running);
@@ -317,7 +319,7 @@ export class ClickShard extends DurableObject<Env> {
     try {
       // In this very turn: the open segment holds the ids of this group, and of none that is not written yet.
       this.#write(group);
-      await this.ctx.storage.sync();
+      await within(this.ctx.storage.sync(), COMMIT_MS_MAX, "not durable");
       await this.#reached("after_journal_commit");
     } catch (error) {
       this.ctx.abort(`a commit failed: ${String(error)}`);
