@@ -1,6 +1,4 @@
-/** The edge's route table. */
-import { Hono } from "hono";
-import type { Context } from "hono";
+/** The edge's paths, and its answers. Two paths, compared as they stand: a router was 3 % of what a single click costs. */
 import type { ProblemCode } from "../wire/ingest.ts";
 import { isProblem, parseEnvelope, problem } from "./click/parse-envelope.ts";
 import type { Problem } from "./click/parse-envelope.ts";
@@ -10,56 +8,56 @@ import type { Env } from "./config.ts";
 import { ingest } from "./ingest.ts";
 import { countRefusal } from "./refusals.ts";
 
-type EdgeContext = Context<{ Bindings: Env }>;
+type Context = Pick<ExecutionContext, "waitUntil">;
 
-export const app = new Hono<{ Bindings: Env }>();
+export async function respond(request: Request, env: Env, context: Context): Promise<Response> {
+  try {
+    const path = pathOf(request.url);
+    // Awaited here: what it rejects is answered here.
+    if (path === "/v1/clicks") return await takeClicks(request, env, context);
+    if (path === "/health" && (request.method === "GET" || request.method === "HEAD")) {
+      edgeConfig(env);
+      return Response.json({ status: "ok" });
+    }
+    return refusal(
+      problem(404, "no_such_path", `${path} is not served: send clicks to POST /v1/clicks`),
+    );
+  } catch (error) {
+    console.error(JSON.stringify({ level: "error", msg: "request failed", error: String(error) }));
+    const detail = "something failed here: send the same request again, that is safe";
+    return refusal({ status: 503, code: "internal", detail }, { "retry-after": "1" });
+  }
+}
 
-app.get("/health", (c) => {
-  edgeConfig(c.env);
-  return c.json({ status: "ok" });
-});
-
-// One route for all methods: where two match, hono makes a chain of promises for each request.
-app.all("/v1/clicks", async (c) => {
-  if (c.req.method !== "POST") {
-    c.header("allow", "POST");
-    const detail = `${c.req.method} is not taken here: send clicks by POST`;
-    return refuse(c, problem(405, "wrong_method", detail));
+async function takeClicks(request: Request, env: Env, context: Context): Promise<Response> {
+  if (request.method !== "POST") {
+    const detail = `${request.method} is not taken here: send clicks by POST`;
+    return refusal(problem(405, "wrong_method", detail), { allow: "POST" });
   }
   const receivedAtMs = Date.now();
-  const body = await readBody(c.req.raw);
+  const body = await readBody(request);
   const envelope = typeof body === "string" ? parseEnvelope(body) : body;
   if (isProblem(envelope)) {
-    countRefusal(envelope.code, c.env, c.executionCtx);
-    return refuse(c, envelope);
+    countRefusal(envelope.code, env, context);
+    return refusal(envelope);
   }
-  return c.json(await ingest(c.req.raw, c.env, envelope, receivedAtMs), 202);
-});
+  return Response.json(await ingest(request, env, envelope, receivedAtMs), { status: 202 });
+}
 
-app.notFound((c) =>
-  refuse(
-    c,
-    problem(404, "no_such_path", `${c.req.path} is not served: send clicks to POST /v1/clicks`),
-  ),
-);
-
-app.onError((error, c) => {
-  console.error(JSON.stringify({ level: "error", msg: "request failed", error: String(error) }));
-  c.header("retry-after", "1");
-  const detail = "something failed here: send the same request again, that is safe";
-  return refuse(c, { status: 503, code: "internal", detail });
-});
+/** Of an absolute URL, as it was sent: nothing is decoded. */
+function pathOf(url: string): string {
+  const start = url.indexOf("/", url.indexOf("//") + 2);
+  const end = url.indexOf("?", start);
+  return url.slice(start, end === -1 ? url.length : end);
+}
 
 /** RFC 9457, with our code. */
-function refuse(
-  c: EdgeContext,
+function refusal(
   { status, code, detail }: { status: Problem["status"] | 503; code: ProblemCode; detail: string },
+  headers: Record<string, string> = {},
 ): Response {
-  return c.json(
+  return Response.json(
     { type: "about:blank", title: code.replaceAll("_", " "), status, code, detail },
-    status,
-    {
-      "content-type": "application/problem+json",
-    },
+    { status, headers: { ...headers, "content-type": "application/problem+json" } },
   );
 }

@@ -6,6 +6,7 @@ import type { ClickResult, IngestAnswer } from "../wire/ingest.ts";
 import { BATCH_CLICKS_MAX, BODY_BYTES_MAX, USER_ID_BYTES_MAX } from "../wire/limits.ts";
 import { UNIT_BYTES } from "../wire/raw-click.ts";
 import { skipRejectedClick } from "../wire/rejected-click.ts";
+import { respond } from "./app.ts";
 import type { Env } from "./config.ts";
 import { REJECTED_KEPT_AT_ONCE_MAX } from "./limits.ts";
 import { setShardCount } from "./shard/fixtures.ts";
@@ -319,6 +320,36 @@ describe("headers, methods and paths", () => {
     expect(response.status).toBe(202);
     await response.text();
   });
+});
+
+describe("other paths", () => {
+  test.each(["GET", "HEAD"])("%s of /health says that the edge is there", async (method) => {
+    const response = await SELF.fetch("https://edge/health", { method });
+    expect(response.status).toBe(200);
+    expect(await response.text()).toBe(method === "HEAD" ? "" : `{"status":"ok"}`);
+  });
+
+  test("a health that is posted is not served", async () => {
+    const problem = await problemOf(await SELF.fetch("https://edge/health", { method: "POST" }));
+    expect(problem).toMatchObject({ status: 404, code: "no_such_path" });
+  });
+
+  test.each(["/health", "/v1/clicks"])(
+    "what fails in %s is told to be sent again, and says nothing of why",
+    async (path) => {
+      const log = vi.spyOn(console, "error").mockReturnValue(undefined);
+      const posted = path === "/health" ? {} : { method: "POST", body: batch(1) };
+      const request = new Request(`https://edge${path}`, posted);
+      const context = { waitUntil: () => undefined };
+      const response = await respond(request, { ...(env as Env), SHARDS: "none" }, context);
+      expect(response.headers.get("retry-after")).toBe("1");
+      const problem = await problemOf(response);
+      expect(problem).toMatchObject({ status: 503, code: "internal" });
+      expect(problem.detail).toMatch(/send the same request again, that is safe$/);
+      expect(log.mock.calls.flat().join("")).toContain("SHARDS must be a whole number");
+      log.mockRestore();
+    },
+  );
 });
 
 describe("a click that is none", () => {

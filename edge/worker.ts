@@ -1,5 +1,5 @@
-/** The Worker: routes for clicks, and the class of the objects behind them. */
-import { app } from "./app.ts";
+/** The Worker: answers to requests, and the class of the objects behind them. */
+import { respond } from "./app.ts";
 
 export { ClickShard } from "./shard/shard.ts";
-export default { fetch: app.fetch };
+export default { fetch: respond };

@@ -30,13 +30,15 @@ import {
   reader,
   reserve,
   skipString,
+  readBytes,
+  readVarint,
   textOf,
-  readString,
   writeAscii,
   writeBytes,
   writeI64,
   writer,
   writeString,
+  writeU32,
   writeU8,
 } from "./cursor.ts";
 import type { Cursor } from "./cursor.ts";
@@ -82,10 +84,18 @@ const CLAIMED_TIME_BYTES = 8;
 /** A click whose three strings are empty. */
 const CLICK_BYTES_MIN = CLICK_ID_AT + 3 + CLAIMED_TIME_BYTES;
 
-/** A pack without clicks; `packClick` adds them. What is written at any time is a whole pack. */
-export function newPack(request: RequestFields): Cursor {
-  const c = writer(RECEIVED_AT + REQUEST_FIELDS_BYTES_MAX + CLICK_FIELDS_BYTES_MAX);
-  c.at = RECEIVED_AT;
+const PACK_BYTES_MIN = RECEIVED_AT + REQUEST_FIELDS_BYTES_MAX + CLICK_FIELDS_BYTES_MAX;
+
+/**
+ * A pack without clicks; `packClick` adds them. What is written at any time is a whole pack.
+ *
+ * @param c is written over from its start
+ */
+export function newPack(request: RequestFields, c: Cursor = writer(PACK_BYTES_MIN)): Cursor {
+  c.at = 0;
+  reserve(c, PACK_BYTES_MIN);
+  writeU32(c, 0);
+  writeU32(c, 0);
   writeI64(c, request.receivedAtMs);
   writeAscii(c, request.account);
   writeAscii(c, request.country);
@@ -127,13 +137,14 @@ export interface Pack {
   readonly rowsByteCount: number;
   /** What each row has besides the click's own bytes, unit included. */
   readonly commonByteCount: number;
-  /** Runs of a row, in its order: received_at; account; country to key_id; ip and user_agent; sent_at and skew_ms. */
-  readonly receivedAt: Uint8Array;
+  /** Runs of a row: the account, ip and user_agent. */
   readonly account: Uint8Array;
-  readonly sender: Uint8Array;
   readonly address: Uint8Array;
-  readonly clocks: Uint8Array;
-  /** Of `sender`: how many bytes belong to a partial's key, which key_id does not. */
+  /** Of `bytes`: where country begins, which is the account's end; ip, which is key_id's end; and sent_at. */
+  readonly senderStart: number;
+  readonly addressStart: number;
+  readonly clocksStart: number;
+  /** From `senderStart` on: how many bytes belong to a partial's key, which key_id does not. */
   readonly partialKeyByteCount: number;
   readonly invalidReason: string;
   readonly skewMs: number | null;
@@ -154,7 +165,8 @@ export function openPack(c: Cursor): Pack {
   const accountEnd = c.at;
   skipString(c);
   skipString(c);
-  const invalidReason = readString(c);
+  const reasonByteCount = readVarint(c);
+  const invalidReason = reasonByteCount === 0 ? "" : textOf(readBytes(c, reasonByteCount));
   const partialKeyEnd = c.at;
   skipString(c);
   const senderEnd = c.at;
@@ -167,21 +179,20 @@ export function openPack(c: Cursor): Pack {
   if (clickCount * CLICK_BYTES_MIN > clickByteCount) {
     throw new CursorError(`${clickCount} clicks in ${clickByteCount} bytes`, start);
   }
-  const run = (from: number, to: number) => c.bytes.subarray(from, to);
   const commonByteCount = UNIT_BYTES + c.at - (start + RECEIVED_AT);
   return {
     clickCount,
-    bytes: run(start, c.at + clickByteCount),
+    bytes: c.bytes.subarray(start, c.at + clickByteCount),
     clicksStart: c.at - start,
     rowsByteCount: clickCount * commonByteCount + clickByteCount,
     commonByteCount,
-    receivedAt: run(start + RECEIVED_AT, start + ACCOUNT_AT),
-    account: run(start + ACCOUNT_AT, accountEnd),
-    sender: run(accountEnd, senderEnd),
-    address: run(senderEnd, addressEnd),
-    clocks: run(addressEnd, c.at),
+    account: c.bytes.subarray(start + ACCOUNT_AT, accountEnd),
+    address: c.bytes.subarray(senderEnd, addressEnd),
+    senderStart: accountEnd - start,
+    addressStart: senderEnd - start,
+    clocksStart: addressEnd - start,
     partialKeyByteCount: partialKeyEnd - accountEnd,
-    invalidReason: invalidReason.length === 0 ? "" : textOf(invalidReason),
+    invalidReason,
     skewMs,
   };
 }
@@ -275,19 +286,19 @@ export function unpackClick(
   const from = packed.bytes;
   spans.start = out.at;
   copyRun(out, unit, 0, unit.length);
-  copyRun(out, pack.receivedAt, 0, pack.receivedAt.length);
+  copyRun(out, pack.bytes, RECEIVED_AT, ACCOUNT_AT);
   copyRun(out, from, click.start, click.clickIdStart);
-  copyRun(out, pack.account, 0, pack.account.length);
+  copyRun(out, pack.bytes, ACCOUNT_AT, pack.senderStart);
   copyRun(out, from, click.clickIdStart, click.clickIdEnd);
   spans.partialKeyStart = out.at;
   copyRun(out, from, click.clickIdEnd, click.adIdEnd);
   spans.partialKeyEnd = out.at + pack.partialKeyByteCount;
-  copyRun(out, pack.sender, 0, pack.sender.length);
+  copyRun(out, pack.bytes, pack.senderStart, pack.addressStart);
   copyRun(out, from, click.adIdEnd, click.end - CLAIMED_TIME_BYTES);
   // The longest run, and the only one for which a call is worth its price.
   writeBytes(out, pack.address);
   copyRun(out, from, click.end - CLAIMED_TIME_BYTES, click.end);
-  copyRun(out, pack.clocks, 0, pack.clocks.length);
+  copyRun(out, pack.bytes, pack.clocksStart, pack.clicksStart);
 }
 
 function copyRun(out: Cursor, from: Uint8Array, start: number, end: number): void {

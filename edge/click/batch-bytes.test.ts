@@ -52,6 +52,22 @@ test("a batch arrives as it was sent", () => {
   );
 });
 
+test("what was read of a batch stays as it is while others are read", () => {
+  const all = Array.from({ length: 200 }, (_, i) => ({
+    shard: i,
+    shards: 200,
+    counted: [],
+    rejectedEnds: [],
+    rejectedRows: new Uint8Array(0),
+    clicks: new Uint8Array(TEXT_BYTES_MAX - 100).fill(i),
+  }));
+  expect(all.map((batch) => decodeBatch(encodeBatch(batch)))).toEqual(all);
+});
+
+test("text that is longer than any short batch is no batch", () => {
+  expect(() => decodeBatch("\u0003".repeat(TEXT_BYTES_MAX + 1))).toThrow("2049 characters");
+});
+
 test("a batch that is cut off anywhere is an error, and so is another version", () => {
   fc.assert(
     fc.property(batches, fc.nat(), (batch, cut) => {

@@ -116,10 +116,23 @@ function charactersOf(bytes: Uint8Array): string {
   return String.fromCharCode.apply(null, bytes as unknown as number[]);
 }
 
+/** Short batches are read into one buffer after the other, until it is full. */
+const SLAB_BYTES = 32 * TEXT_BYTES_MAX;
+let slab = new Uint8Array(SLAB_BYTES);
+let slabAt = 0;
+
+/** Nothing is written over: who keeps a batch keeps its slab. */
 function bytesOf(characters: string): Uint8Array {
-  const bytes = new Uint8Array(characters.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
-  return bytes;
+  const byteCount = characters.length;
+  if (byteCount > TEXT_BYTES_MAX) throw new Error(`a short batch has ${byteCount} characters`);
+  if (slabAt + byteCount > SLAB_BYTES) {
+    slab = new Uint8Array(SLAB_BYTES);
+    slabAt = 0;
+  }
+  const start = slabAt;
+  slabAt += byteCount;
+  for (let i = 0; i < byteCount; i++) slab[start + i] = characters.charCodeAt(i);
+  return slab.subarray(start, slabAt);
 }
 
 function requireVersion(version: number): void {

@@ -54,8 +54,12 @@ export interface RequestFacts {
   readonly shards: number;
 }
 
-/** Sorts an envelope into batches. Rejected clicks travel with the request's first batch. */
-export function sortIntoBatches(envelope: Envelope, facts: RequestFacts): Sorted {
+/**
+ * Sorts an envelope into batches. Rejected clicks travel with the request's first batch.
+ *
+ * @param room for the first batch's clicks, a view of which they are
+ */
+export function sortIntoBatches(envelope: Envelope, facts: RequestFacts, room?: Cursor): Sorted {
   const open = new Map<number, OpenBatch>();
   const rejections: (Rejection | undefined)[] = [];
   const home = homes(facts.shards);
@@ -67,7 +71,7 @@ export function sortIntoBatches(envelope: Envelope, facts: RequestFacts): Sorted
     }
     const batch = openBatch(open, home(click.clickId));
     const stamp = stampTime(click.timestampMs, facts.sentAtMs, facts.receivedAtMs);
-    batch.clicks ??= newPack(requestFields(facts));
+    batch.clicks ??= newPack(requestFields(facts), open.size === 1 ? room : undefined);
     packClick(batch.clicks, {
       eventTimeMs: stamp.eventTimeMs,
       timeSource: stamp.timeSource,

@@ -1,7 +1,7 @@
 /** From bytes to typed clicks: the pure part of the door. The time policy has stamp.test.ts. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { reader } from "../../wire/cursor.ts";
+import { reader, writer } from "../../wire/cursor.ts";
 import { clicksOf } from "../../tests/helpers/raw-rows.ts";
 import { skipRejectedClick } from "../../wire/rejected-click.ts";
 import { shardOf } from "../../wire/routing.ts";
@@ -117,6 +117,17 @@ describe("sorting into batches", () => {
     skipRejectedClick(c);
     skipRejectedClick(c);
     expect(c.at).toBe(rejected[0]!.rejectedRows.length);
+  });
+
+  test("room that other requests have used changes nothing, however large they were", () => {
+    const room = writer(100);
+    for (const count of [1, 300, 2]) {
+      const envelope = envelopeOf(
+        Array.from({ length: count }, (_, i) => ({ ...good, click_id: `i${i}.c` })),
+      );
+      expect(sortIntoBatches(envelope, facts, room)).toEqual(sortIntoBatches(envelope, facts));
+    }
+    expect(room.bytes.length).toBeGreaterThan(100);
   });
 
   test("rejected clicks alone find a shard too", () => {

@@ -109,9 +109,9 @@ describe("a flush", () => {
 
 function groupCommit(
   commit: (group: Group) => Promise<void>,
-  { linger = () => Promise.resolve(), fullClicks = Infinity } = {},
+  { linger = () => Promise.resolve(), fullPieces = Infinity, fullClicks = Infinity } = {},
 ): GroupCommit {
-  return new GroupCommit({ commit, linger, fullClicks, nowMs: () => 7 });
+  return new GroupCommit({ commit, linger, fullPieces, fullClicks, nowMs: () => 7 });
 }
 
 const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
@@ -247,13 +247,16 @@ describe("group commit", () => {
     ]);
   });
 
-  test("a group is full by its clicks, not by its requests", async () => {
+  test.each<[what: string, full: object, first: ReturnType<typeof piece>]>([
+    ["its clicks", { fullClicks: 10, fullPieces: 3 }, piece(1, 9)],
+    ["its pieces", { fullClicks: 10, fullPieces: 2 }, piece(1)],
+  ])("a group is full by %s", async (_, full, first) => {
     const groups: number[][] = [];
     const commit = groupCommit(async (group) => void groups.push(numbersOf(group)), {
       linger: () => new Promise(() => undefined),
-      fullClicks: 10,
+      ...full,
     });
-    commit.add("clicks", piece(1, 9));
+    commit.add("clicks", first);
     const settled = commit.settled();
     await turn();
     expect(groups).toEqual([]);

@@ -37,7 +37,8 @@ export interface GroupCommitParts {
   commit(group: Group): Promise<void>;
   /** Resolves when a group has waited for others long enough. */
   linger(): Promise<void>;
-  /** A group of so many clicks does not wait for others. */
+  /** A group of so many pieces (one for a request, mostly), or of so many clicks, does not wait for others. */
+  readonly fullPieces: number;
   readonly fullClicks: number;
   nowMs(): number;
 }
@@ -60,9 +61,10 @@ export class GroupCommit {
 
   add(chain: Chain, piece: GroupPiece): void {
     const { pieces, rowCounts } = this.#forming;
-    pieces[chain].push(piece);
+    const pieceCount = pieces[chain].push(piece);
     rowCounts[chain] += piece.rowCount;
-    if (rowCounts[chain] >= this.#parts.fullClicks) this.#full.give();
+    const { fullPieces, fullClicks } = this.#parts;
+    if (pieceCount >= fullPieces || rowCounts[chain] >= fullClicks) this.#full.give();
   }
 
   /** Rejections that leave their number only. */

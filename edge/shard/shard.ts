@@ -24,6 +24,7 @@ import type { EdgeConfig, Env } from "../config.ts";
 import {
   ALARM_DELAY_MS,
   COMMIT_FULL_CLICKS,
+  COMMIT_FULL_PIECES,
   COMMIT_MS_MAX,
   CONNECTION_IDLE_MS_MAX,
   DEDUP_SEGMENT_ROWS_MAX,
@@ -75,6 +76,7 @@ export class ClickShard extends DurableObject<Env> {
   readonly #group = new GroupCommit({
     commit: (group) => this.#commit(group),
     linger: () => this.#linger(),
+    fullPieces: COMMIT_FULL_PIECES,
     fullClicks: COMMIT_FULL_CLICKS,
     nowMs: () => Date.now(),
   });
@@ -245,8 +247,8 @@ export class ClickShard extends DurableObject<Env> {
       }
     } finally {
       // Also when a lookup failed: what is known in memory has to be committed.
-      const decided = fates.subarray(0, decidedCount);
-      const ids = acceptedIds.subarray(0, 2 * counts[FATE.accepted]!);
+      const decided = firstOf(fates, decidedCount);
+      const ids = firstOf(acceptedIds, 2 * counts[FATE.accepted]!);
       for (const piece of acceptedPieces(pack, places, decided, ids, JOURNAL_ROW_BYTES_MAX)) {
         this.#journalBytes.clicks += piece.bytes.length;
         this.#group.add("clicks", piece);
@@ -485,6 +487,11 @@ function rejectedRowsOf(batch: ShardBatch): { row: Uint8Array; kind: RejectionKi
     start = end;
     return { row, kind: rejectionKindOf(reader(row)) };
   });
+}
+
+/** As `subarray(0, count)`, which moves the numbers of a short array out of the heap: most often all are wanted. */
+function firstOf<T extends Uint8Array | Uint32Array>(numbers: T, count: number): T {
+  return count === numbers.length ? numbers : (numbers.subarray(0, count) as T);
 }
 
 /** Of a batch without clicks. */

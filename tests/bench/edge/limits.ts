@@ -6,7 +6,7 @@ export const SHARDS = 4;
 export const PARTITIONS = 2;
 
 /**
- * Requests on their way in a closed loop: 128 for each shard, twice what a commit waits for (COMMIT_FULL_CLICKS), so that
+ * Requests on their way in a closed loop: 128 for each shard, twice what a commit waits for (COMMIT_FULL_PIECES), so that
  * one group forms while another is written. With 128 in all, the edge's part of the bare rate was 0.47, with 512 0.51.
  */
 export const CONNECTIONS = 512;
