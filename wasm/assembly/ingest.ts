@@ -5,8 +5,8 @@
  *    length; it waits for each length, and hashing fills the waiting);
  * 2. make room as if every row were a new key;
  * 3. count, in batches: first have the lines of all rows loaded (table.ts says how), then find each row's
- *    entry and have its record loaded, then compare and add. Misses that do not wait for each other
- *    overlap in the processor: a batch pays for a few, not for some in each row.
+ *    entry and have its record loaded, then compare and add, and last the rows whose key is elsewhere. Misses
+ *    that do not wait for each other overlap in the processor: a batch pays for a few, not for some in each row.
  *
  * Only pass 3 changes counts, and it cannot fail. Rows carry their clicks in 4 bytes (wire/partial.ts) or
  * in 8 (wire/snapshot.ts): the type parameter T.
@@ -53,6 +53,7 @@ import {
 import {
   announce,
   newRecord,
+  recordInChunk,
   recordBytesMax,
   reserveTouched,
   settleTouched,
@@ -72,6 +73,9 @@ const BATCH_ENTRY_BYTES: u32 = 4;
 /** Of a batch, ends of keys that are in another line than their beginnings. */
 const keyEnds: usize = memory.data(768);
 const IS_LINE: usize = 1;
+/** Per row of a batch that is left for later: the row's index entry, and what the batch has for it. */
+const awayRows: usize = memory.data(1536);
+const AWAY_ROW_BYTES: u32 = 8;
 
 /** Integers beyond it are not exact in JavaScript. */
 export const SAFE_MAX: u64 = (1 << 53) - 1;
@@ -275,8 +279,12 @@ function count<T>(index: usize, rows: u32): void {
   for (let end = keyEnds; end < ends; end += 4) warm += load<u8>(load<u32>(end));
   touched = warm;
 
+  // Rows whose key is there, or new, where it was looked for first. No call in this loop: V8 would keep all that lives
+  // across it in memory, for all rows.
   window = 0;
   slot = batch;
+  let away = awayRows;
+  let newRows: u32 = 0;
   let clicksOfWindow: u64 = 0;
   let clicksOfBatch: u64 = 0;
   for (let row = index; row < indexEnd; row += ROW_INDEX_ENTRY_BYTES) {
@@ -284,35 +292,81 @@ function count<T>(index: usize, rows: u32): void {
       if (window != 0) addToWindow(window, clicksOfWindow);
       clicksOfWindow = 0;
       window = load<u32>(row, 12);
-      table = load<u32>(window, WINDOW_TABLE);
-      mask = load<u32>(window, WINDOW_MASK);
     }
     const key: usize = load<u32>(row);
     const keyBytes = load<u32>(row, 4);
     const hash = load<u32>(row, 8);
     const clicks = load<T>(key + keyBytes) as u64;
-    let entry: usize = load<u32>(slot);
-    if (entry & IS_LINE) entry = placeFrom(entry & ~IS_LINE, table, mask, hash);
-    while (true) {
-      const record: usize = load<u32>(entry, ENTRY_RECORD);
-      if (record == 0) {
-        insert(window, entry, hash, key, keyBytes, clicks);
-        break;
-      }
-      if (load<u32>(entry) == hash && sameKey(key, record + RECORD_KEY, keyBytes)) {
-        addClicks(record, clicks);
-        break;
-      }
-      entry = entryBehind(entry, table, mask);
-    }
+    const entry: usize = load<u32>(slot);
+    slot += BATCH_ENTRY_BYTES;
     clicksOfWindow += clicks;
     clicksOfBatch += clicks;
-    slot += BATCH_ENTRY_BYTES;
+    if (!(entry & IS_LINE)) {
+      let record: usize = load<u32>(entry, ENTRY_RECORD);
+      if (record == 0) {
+        record = recordInChunk(window, keyBytes);
+        if (record != 0) {
+          fill(entry, record, hash, key, keyBytes, clicks);
+          store<u32>(window, load<u32>(window, WINDOW_ROWS) + 1, WINDOW_ROWS);
+          newRows++;
+          continue;
+        }
+      } else if (load<u32>(entry) == hash && sameKey(key, record + RECORD_KEY, keyBytes)) {
+        addClicks(record, clicks);
+        continue;
+      }
+    }
+    store<u32>(away, row as u32);
+    store<u32>(away, entry as u32, 4);
+    away += AWAY_ROW_BYTES;
   }
   addToWindow(window, clicksOfWindow);
+  for (let at = awayRows; at < away; at += AWAY_ROW_BYTES) {
+    const row: usize = load<u32>(at);
+    const key: usize = load<u32>(row);
+    const keyBytes = load<u32>(row, 4);
+    const clicks = load<T>(key + keyBytes) as u64;
+    const isNew = countAway(
+      load<u32>(row, 12),
+      load<u32>(at, 4),
+      load<u32>(row, 8),
+      key,
+      keyBytes,
+      clicks,
+    );
+    newRows += u32(isNew);
+  }
+  rowsHeld += newRows;
   ingestedClicks += clicksOfBatch;
   ingestedRows += rows;
   rowsCounted += rows;
+}
+
+/** Counts a row whose key is not at `entry`, but behind it, or from a line on. Whether it is new. */
+function countAway(
+  window: usize,
+  entry: usize,
+  hash: u32,
+  key: usize,
+  keyBytes: u32,
+  clicks: u64,
+): bool {
+  const table: usize = load<u32>(window, WINDOW_TABLE);
+  const mask = load<u32>(window, WINDOW_MASK);
+  if (entry & IS_LINE) entry = placeFrom(entry & ~IS_LINE, table, mask, hash);
+  while (true) {
+    const record: usize = load<u32>(entry, ENTRY_RECORD);
+    if (record == 0) {
+      fill(entry, newRecord(window, keyBytes), hash, key, keyBytes, clicks);
+      store<u32>(window, load<u32>(window, WINDOW_ROWS) + 1, WINDOW_ROWS);
+      return true;
+    }
+    if (load<u32>(entry) == hash && sameKey(key, record + RECORD_KEY, keyBytes)) {
+      addClicks(record, clicks);
+      return false;
+    }
+    entry = entryBehind(entry, table, mask);
+  }
 }
 
 /** The first entry of that hash, or the empty one behind them, from `line` on. */
@@ -330,19 +384,17 @@ function addToWindow(window: usize, clicks: u64): void {
   store<u64>(window, load<u64>(window, WINDOW_CLICKS) + clicks, WINDOW_CLICKS);
 }
 
-function insert(
-  window: usize,
+/** Writes a new key's record, and the entry that leads to it. */
+function fill(
   entry: usize,
+  record: usize,
   hash: u32,
   key: usize,
   keyBytes: u32,
   clicks: u64,
 ): void {
-  const record = newRecord(window, keyBytes);
   store<u64>(record, clicks);
   copyBytes(record + RECORD_KEY, key, keyBytes);
   store<u32>(entry, hash);
   store<u32>(entry, record as u32, ENTRY_RECORD);
-  store<u32>(window, load<u32>(window, WINDOW_ROWS) + 1, WINDOW_ROWS);
-  rowsHeld++;
 }

@@ -12,9 +12,18 @@ export function keyLength(key: usize): u32 {
 
 /** Whether the key at `a`, `bytes` long, is the one at `b`. Reads `bytes` (and up to 7 more) at both, whatever the length of `b`. */
 export function sameKey(a: usize, b: usize, bytes: u32): bool {
-  if (bytes < 16) return sameShortKey(a, b, bytes);
-  // Words of 16 bytes; the last one overlaps the one before it.
   const last = bytes - 16;
+  if (last > 16) return bytes < 16 ? sameShortKey(a, b, bytes) : sameLongKey(a, b, last);
+  return !v128.any_true(
+    v128.or(
+      v128.xor(v128.load(a), v128.load(b)),
+      v128.xor(v128.load(a + last), v128.load(b + last)),
+    ),
+  );
+}
+
+/** Of words of 16 bytes, of which the last one, at `last`, overlaps the one before it. */
+function sameLongKey(a: usize, b: usize, last: u32): bool {
   let differs = v128.xor(v128.load(a + last), v128.load(b + last));
   for (let at: u32 = 0; at < last; at += 16) {
     differs = v128.or(differs, v128.xor(v128.load(a + at), v128.load(b + at)));

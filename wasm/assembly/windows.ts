@@ -309,19 +309,24 @@ function enterChunk(window: usize, chunk: usize): void {
 
 /** Room for a record in the arena, which has been reserved. */
 export function newRecord(window: usize, keyBytes: u32): usize {
+  const at = recordInChunk(window, keyBytes);
+  if (at != 0) return at;
+  const next: usize = load<u32>(load<u32>(window, WINDOW_CHUNK));
+  if (next == 0) unreachable();
+  store<u32>(
+    window,
+    load<u32>(window, WINDOW_SPARE_BYTES) - surelyFits(chunkRoom(load<u32>(next, CHUNK_LOG2))),
+    WINDOW_SPARE_BYTES,
+  );
+  enterChunk(window, next);
+  return recordInChunk(window, keyBytes);
+}
+
+/** Room for a record in the arena's current chunk; 0 when it has none. */
+export function recordInChunk(window: usize, keyBytes: u32): usize {
   const bytes = recordBytes(keyBytes);
-  let at = startOf(load<u32>(window, WINDOW_ARENA_AT), bytes);
-  if (at + bytes > (load<u32>(window, WINDOW_ARENA_END) as usize)) {
-    const next: usize = load<u32>(load<u32>(window, WINDOW_CHUNK));
-    if (next == 0) unreachable();
-    store<u32>(
-      window,
-      load<u32>(window, WINDOW_SPARE_BYTES) - surelyFits(chunkRoom(load<u32>(next, CHUNK_LOG2))),
-      WINDOW_SPARE_BYTES,
-    );
-    enterChunk(window, next);
-    at = startOf(load<u32>(window, WINDOW_ARENA_AT), bytes);
-  }
+  const at = startOf(load<u32>(window, WINDOW_ARENA_AT), bytes);
+  if (at + bytes > (load<u32>(window, WINDOW_ARENA_END) as usize)) return 0;
   store<u32>(window, (at as u32) + bytes, WINDOW_ARENA_AT);
   return at;
 }

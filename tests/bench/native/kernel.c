@@ -107,8 +107,8 @@ static bool sameShortKey(const u8 *a, const u8 *b, u32 bytes) {
 static inline bool sameKey(const u8 *a, const u8 *b, u32 bytes) {
   if (bytes < 16) return sameShortKey(a, b, bytes);
   u32 last = bytes - 16;
-  __m128i differs = _mm_xor_si128(load128(a + last), load128(b + last));
-  for (u32 at = 0; at < last; at += 16) {
+  __m128i differs = _mm_or_si128(_mm_xor_si128(load128(a), load128(b)), _mm_xor_si128(load128(a + last), load128(b + last)));
+  for (u32 at = 16; at < last; at += 16) {
     differs = _mm_or_si128(differs, _mm_xor_si128(load128(a + at), load128(b + at)));
   }
   return _mm_testz_si128(differs, differs);
@@ -369,8 +369,48 @@ static void reserve(void) {
   }
 }
 
+/* Counts a row whose key is not where it was looked for first: behind that, or from a line on (place LINE_ENTRIES). */
+static __attribute__((noinline)) void countAway(const Row *row, Entry entry) {
+  Window *window = row->window;
+  const u8 *key = row->key;
+  u32 keyBytes = row->keyBytes;
+  u32 hash = row->hash;
+  u64 clicks = load32(key + keyBytes);
+  Line *line = entry.line;
+  u32 place = entry.place;
+  if (place == LINE_ENTRIES) {
+    u32 places = placesInLine(line, hash);
+    while (places == 0) {
+      line = lineBehind(window, line);
+      places = placesInLine(line, hash);
+    }
+    place = (u32)__builtin_ctz(places);
+  }
+  while (true) {
+    u32 record = line->record[place];
+    if (record == 0) {
+      record = newRecord(window, keyBytes);
+      store64(area + record, clicks);
+      copyKey(area + record + RECORD_KEY, key, keyBytes);
+      line->hash[place] = hash;
+      line->record[place] = record;
+      window->rows++;
+      return;
+    }
+    if (line->hash[place] == hash && sameKey(key, area + record + RECORD_KEY, keyBytes)) {
+      store64(area + record, load64(area + record) + clicks);
+      return;
+    }
+    if (++place == LINE_ENTRIES) {
+      place = 0;
+      line = lineBehind(window, line);
+    }
+  }
+}
+
 static void count(const Row *row, u32 rows) {
   Entry entries[BATCH_ROWS];
+  u32 away[BATCH_ROWS], awayRows = 0;
   for (u32 i = 0; i < rows; i++) {
     entries[i].line = lineAt(row[i].window, (row[i].hash >> row[i].window->shift) << LINE_LOG2);
     __builtin_prefetch(entries[i].line, 1);
@@ -403,37 +443,30 @@ static void count(const Row *row, u32 rows) {
     u64 clicks = load32(key + keyBytes);
     Line *line = entries[i].line;
     u32 place = entries[i].place;
-    if (place == LINE_ENTRIES) {
-      u32 places = placesInLine(line, hash);
-      while (places == 0) {
-        line = lineBehind(window, line);
-        places = placesInLine(line, hash);
-      }
-      place = (u32)__builtin_ctz(places);
-    }
-    while (true) {
+    clicksOfWindow += clicks;
+    if (place != LINE_ENTRIES) {
       u32 record = line->record[place];
       if (record == 0) {
-        record = newRecord(window, keyBytes);
-        store64(area + record, clicks);
-        copyKey(area + record + RECORD_KEY, key, keyBytes);
-        line->hash[place] = hash;
-        line->record[place] = record;
-        window->rows++;
-        break;
-      }
-      if (line->hash[place] == hash && sameKey(key, area + record + RECORD_KEY, keyBytes)) {
+        u32 bytes = recordBytes(keyBytes);
+        record = startOf(window->arenaAt, bytes);
+        if (record + bytes <= window->arenaEnd) {
+          window->arenaAt = record + bytes;
+          store64(area + record, clicks);
+          copyKey(area + record + RECORD_KEY, key, keyBytes);
+          line->hash[place] = hash;
+          line->record[place] = record;
+          window->rows++;
+          continue;
+        }
+      } else if (line->hash[place] == hash && sameKey(key, area + record + RECORD_KEY, keyBytes)) {
         store64(area + record, load64(area + record) + clicks);
-        break;
-      }
-      if (++place == LINE_ENTRIES) {
-        place = 0;
-        line = lineBehind(window, line);
+        continue;
       }
     }
-    clicksOfWindow += clicks;
+    away[awayRows++] = i;
   }
   window->clicks += clicksOfWindow;
+  for (u32 i = 0; i < awayRows; i++) countAway(&row[away[i]], entries[away[i]]);
 }
 
 static void ingest(const u8 *body, u32 bytes, u32 rows) {
