@@ -232,7 +232,6 @@ function count<T>(index: usize, rows: u32): void {
   const batchEnd = batch + rows * BATCH_ENTRY_BYTES;
   let window: usize = 0;
   let table: usize = 0;
-  let mask: u32 = 0;
   let shift: u32 = 0;
 
   let slot = batch;
