@@ -6,7 +6,7 @@
  * one that was built from other constants.
  */
 import { ORIGIN } from "../wire/columns.ts";
-import { utf8 } from "../wire/cursor.ts";
+import { reader, utf8 } from "../wire/cursor.ts";
 import { hash32 } from "../wire/hash.ts";
 import {
   AD_ID_BYTES_MAX,
@@ -90,8 +90,8 @@ export function kernelConstants(): string {
 }
 
 function hashOf(text: string): number {
-  const bytes = utf8(text);
-  return hash32(bytes, 0, bytes.length);
+  const { bytes, view } = reader(utf8(text));
+  return hash32(view, 0, bytes.length);
 }
 
 /** The kernel reads a length as one byte, and sizes its copies by these. */

@@ -1,7 +1,8 @@
 /** Which shard remembers a click, and which partition counts an ad: both are hashes of ids alone. */
+import { writer } from "./cursor.ts";
 import { hash32 } from "./hash.ts";
 
-const scratch = new Uint8Array(512);
+const scratch = writer(512);
 
 /**
  * The shard of a click id: `<install>.<rest>` goes by `<install>`, so that an SDK's batch stays
@@ -12,8 +13,8 @@ const scratch = new Uint8Array(512);
 export function shardOf(clickId: string, shards: number): number {
   const dot = clickId.indexOf(".");
   const length = dot > 0 ? dot : clickId.length;
-  for (let i = 0; i < length; i++) scratch[i] = clickId.charCodeAt(i);
-  return hash32(scratch, 0, length) % shards;
+  for (let i = 0; i < length; i++) scratch.bytes[i] = clickId.charCodeAt(i);
+  return hash32(scratch.view, 0, length) % shards;
 }
 
 /** `shardOf` for the clicks of one request, which are most often of one installation: its hash is made once. */
@@ -31,12 +32,12 @@ export function homes(shards: number): (clickId: string) => number {
   };
 }
 
-/** The partition of an ad, from the id's bytes `bytes[start, end)` without their length. */
+/** The partition of an ad, from the id's bytes `[start, end)` of a view, without their length. */
 export function partitionOf(
-  bytes: Uint8Array,
+  view: DataView,
   start: number,
   end: number,
   partitions: number,
 ): number {
-  return hash32(bytes, start, end) % partitions;
+  return hash32(view, start, end) % partitions;
 }

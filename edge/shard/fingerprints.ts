@@ -1,17 +1,19 @@
 /** Keyed 64-bit fingerprints of dedup keys: what a shard remembers of a click id. */
+import { writer } from "../../wire/cursor.ts";
+import type { Cursor } from "../../wire/cursor.ts";
 import { hash128 } from "../../wire/hash.ts";
 import type { HashLanes } from "../../wire/hash.ts";
 import type { JournalEntry } from "./storage.ts";
 
 /** Of the storage's secret, then account and click id as the row has them. */
 export class Fingerprints {
-  readonly #scratch: Uint8Array;
+  readonly #scratch: Cursor;
   readonly #keyBytes: number;
   readonly #lanes: HashLanes = new Uint32Array(4);
 
   constructor(key: Uint8Array) {
-    this.#scratch = new Uint8Array(key.length + 256);
-    this.#scratch.set(key);
+    this.#scratch = writer(key.length + 256);
+    this.#scratch.bytes.set(key);
     this.#keyBytes = key.length;
   }
 
@@ -21,11 +23,11 @@ export class Fingerprints {
    * @param account as a row has it; `bytes[start, end)` is the click id, as a row has it
    */
   of(account: Uint8Array, bytes: Uint8Array, start: number, end: number): HashLanes {
-    const scratch = this.#scratch;
+    const { bytes: scratch, view } = this.#scratch;
     let to = this.#keyBytes;
     for (const byte of account) scratch[to++] = byte;
     for (let from = start; from < end; from++) scratch[to++] = bytes[from]!;
-    hash128(scratch, 0, to, 0, this.#lanes);
+    hash128(view, 0, to, 0, this.#lanes);
     return this.#lanes;
   }
 }

@@ -83,7 +83,7 @@ test("partials count every click once, in the partition of its ad", () => {
     for (let i = 0; i < block.rows; i++) {
       const row = readPartial(c);
       const ad = utf8(row.adId);
-      expect(partitionOf(ad, 0, ad.length, 2)).toBe(block.origin.partition);
+      expect(partitionOf(reader(ad).view, 0, ad.length, 2)).toBe(block.origin.partition);
       counts.set(`${row.windowStartSeconds} ${row.adId}`, row.clicks);
     }
   }
@@ -199,7 +199,7 @@ test("a flush of any clicks is what a plain sum over them says, in order of firs
         for (const click of all) {
           const ad = utf8(click.adId);
           const key = JSON.stringify([
-            partitionOf(ad, 0, ad.length, partitions),
+            partitionOf(reader(ad).view, 0, ad.length, partitions),
             Math.floor(click.eventTimeMs / 1_000 / windowSeconds) * windowSeconds,
             click.adId,
             click.country,

@@ -96,7 +96,7 @@ function clickMessages(
   const rows = sumOf(journal, (row) => row.rowCount);
   const out = writer(sumOf(journal, (row) => row.messageByteCount));
   const body = out.bytes;
-  const partials = new Partials(body, rows, recipe.windowSeconds, seed);
+  const partials = new Partials(out, rows, recipe.windowSeconds, seed);
   for (const row of journal) unpack(row, unit, out, partials);
 
   const origin = { shard: identity.shard, epoch: identity.epoch, flush: recipe.flush };

@@ -195,7 +195,7 @@ function blockOf({ bytes }: Stored) {
 
 function hashOf({ bytes }: Stored): string {
   const lanes = new Uint32Array(4);
-  hash128(bytes, 0, bytes.length, 0, lanes);
+  hash128(reader(bytes).view, 0, bytes.length, 0, lanes);
   return lanes.join(" ");
 }
 

@@ -17,6 +17,7 @@ export interface PartitionPart {
 
 export class Partials {
   readonly #bytes: Uint8Array;
+  readonly #view: DataView;
   readonly #windowSeconds: number;
   readonly #seed: number;
   /** Numbers of keys, from 1 on; 0 is an empty slot. Linear probing, at most half full. */
@@ -30,11 +31,13 @@ export class Partials {
   #keyCount = 0;
 
   /**
+   * @param rows where the clicks' rows are written; it must not grow
    * @param clickCountMax clicks that will be counted, at most
    * @param seed 32 bits that nobody outside knows: no sender can choose ads that fill one place of the table
    */
-  constructor(bytes: Uint8Array, clickCountMax: number, windowSeconds: number, seed: number) {
-    this.#bytes = bytes;
+  constructor(rows: Cursor, clickCountMax: number, windowSeconds: number, seed: number) {
+    this.#bytes = rows.bytes;
+    this.#view = rows.view;
     this.#windowSeconds = windowSeconds;
     this.#seed = seed;
     this.#slots = new Uint32Array(2 ** Math.ceil(Math.log2(2 * clickCountMax + 1)));
@@ -45,7 +48,7 @@ export class Partials {
     this.#clicks = new Uint32Array(clickCountMax + 1);
   }
 
-  /** Counts a click whose key is `bytes[keyStart, keyEnd)`. */
+  /** Counts a click whose key is the rows' bytes `[keyStart, keyEnd)`. */
   count(eventTimeMs: number, keyStart: number, keyEnd: number): void {
     const windowSeconds = this.#windowSeconds;
     const windowStart = Math.floor(eventTimeMs / (1_000 * windowSeconds)) * windowSeconds;
@@ -88,7 +91,7 @@ export class Partials {
       const start = this.#keyStarts[key]!;
       // The key starts with the ad id: one byte of length (AD_ID_BYTES_MAX < 128), then its bytes.
       const adEnd = start + 1 + bytes[start]!;
-      const partition = partitionOf(bytes, start + 1, adEnd, partitions);
+      const partition = partitionOf(this.#view, start + 1, adEnd, partitions);
       let part = parts.get(partition);
       if (part === undefined) {
         part = { partition, body: writer(), rows: 0, clicks: 0 };

@@ -6,7 +6,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { decodeBlock, isFault } from "../../wire/block.ts";
 import type { Block, Origin } from "../../wire/block.ts";
 import type { IngestAnswer } from "../../wire/ingest.ts";
-import { utf8 } from "../../wire/cursor.ts";
+import { reader, utf8 } from "../../wire/cursor.ts";
 import { partitionOf, shardOf } from "../../wire/routing.ts";
 import { partialSubject, rawSubject, resultSubject, STREAM } from "../../wire/subjects.ts";
 import { CLEAN, clean, startTestStack } from "../helpers/test-stack.ts";
@@ -62,7 +62,7 @@ describe("the way of one click", () => {
   const click = { click_id: "way.1", ad_id: "ad-of-the-way", timestamp: Date.now() };
   const shard = shardOf(click.click_id, SHARDS);
   const ad = utf8(click.ad_id);
-  const partition = partitionOf(ad, 0, ad.length, PARTITIONS);
+  const partition = partitionOf(reader(ad).view, 0, ad.length, PARTITIONS);
 
   test("1 parse and validate: a click or a rejection with its reason", async () => {
     const { answer } = await post([{ ...click, ad_id: 7 }]);

@@ -177,7 +177,7 @@ function faultsOf(f: ReceivedFlush, before: ReceivedFlush | undefined): string[]
     for (const row of rowsOf(partial, readPartial)) {
       clicks += row.clicks;
       const ad = utf8(row.adId);
-      if (partitionOf(ad, 0, ad.length, origin.partitions) !== origin.partition)
+      if (partitionOf(reader(ad).view, 0, ad.length, origin.partitions) !== origin.partition)
         fault(`ad ${row.adId} in partition ${origin.partition}`);
       const key = `${row.windowStartSeconds}\n${countedKey(row.adId, row.country, row.device, row.invalidReason)}`;
       if (counted.has(key)) fault(`two rows of one key: ${key}`);
