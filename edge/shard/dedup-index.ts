@@ -68,6 +68,11 @@ export class DedupIndex {
     return this.size >= this.#idsMax;
   }
 
+  /** Before many are asked for, pairs of lanes: their places in the open segment come into the processor's cache. */
+  warm(lanes: Uint32Array): void {
+    this.#open.warm(lanes);
+  }
+
   has(low: number, high: number): boolean {
     if (this.#open.has(low, high)) return true;
     const stored = storedHigh(low, high);

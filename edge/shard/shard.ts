@@ -224,23 +224,28 @@ export class ClickShard extends DurableObject<Env> {
     }
     this.#forgetWhatMustGo(pack.clickCount);
     const fates = new Uint8Array(pack.clickCount);
-    const acceptedIds = new Uint32Array(2 * pack.clickCount);
+    // Of all its clicks; as they are decided, those of the accepted ones move to the front.
+    const ids = new Uint32Array(2 * pack.clickCount);
+    for (let i = 0; i < pack.clickCount; i++) {
+      const idStart = places.starts[i]! + CLICK_ID_AT;
+      const lanes = fingerprints.of(pack.account, packed, idStart, places.clickIdEnds[i]!);
+      ids[2 * i] = lanes[0]!;
+      ids[2 * i + 1] = lanes[1]!;
+    }
+    this.#index.warm(ids);
     const nowMs = Date.now();
     const counts = [0, 0, 0, 0];
     let decidedCount = 0;
     try {
       for (; decidedCount < fates.length; decidedCount++) {
-        const start = places.starts[decidedCount]!;
-        const idEnd = places.clickIdEnds[decidedCount]!;
-        const lanes = fingerprints.of(pack.account, packed, start + CLICK_ID_AT, idEnd);
-        const low = lanes[0]!;
-        const high = lanes[1]!;
-        const fate = this.#fateOf(low, high, eventTimeAt(c, start));
+        const low = ids[2 * decidedCount]!;
+        const high = ids[2 * decidedCount + 1]!;
+        const fate = this.#fateOf(low, high, eventTimeAt(c, places.starts[decidedCount]!));
         if (fate === FATE.accepted) {
           this.#index.add(low, high, nowMs);
           const at = 2 * counts[fate]!;
-          acceptedIds[at] = low;
-          acceptedIds[at + 1] = high;
+          ids[at] = low;
+          ids[at + 1] = high;
         }
         fates[decidedCount] = fate;
         counts[fate]!++;
@@ -248,8 +253,8 @@ export class ClickShard extends DurableObject<Env> {
     } finally {
       // Also when a lookup failed: what is known in memory has to be committed.
       const decided = firstOf(fates, decidedCount);
-      const ids = firstOf(acceptedIds, 2 * counts[FATE.accepted]!);
-      for (const piece of acceptedPieces(pack, places, decided, ids, JOURNAL_ROW_BYTES_MAX)) {
+      const accepted = firstOf(ids, 2 * counts[FATE.accepted]!);
+      for (const piece of acceptedPieces(pack, places, decided, accepted, JOURNAL_ROW_BYTES_MAX)) {
         this.#journalBytes.clicks += piece.bytes.length;
         this.#group.add("clicks", piece);
       }
