@@ -1,6 +1,7 @@
 /** Where clicks go. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { CLICK_ID_BYTES_MAX } from "./limits.ts";
 import { homes, shardOf } from "./routing.ts";
 
 /** Few letters, so that ids begin alike; dots anywhere. */
@@ -14,4 +15,16 @@ test("the homes of a request's clicks are those that each id has alone", () => {
     }),
     { numRuns: 500 },
   );
+});
+
+test("an id of any length and letters has a home: what is rejected goes somewhere, too", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "binary", maxLength: 700, size: "max" }), (id) => {
+      const home = shardOf(id, 64);
+      expect(home).toBeGreaterThanOrEqual(0);
+      expect(home).toBeLessThan(64);
+      expect(homes(64)(id)).toBe(home);
+    }),
+  );
+  expect(shardOf("x".repeat(100_000), 64)).toBe(shardOf("x".repeat(CLICK_ID_BYTES_MAX), 64));
 });
