@@ -13,6 +13,7 @@ import { keyHash } from "./key-hash";
 import { sameKey } from "./keys";
 import { giveFromLists, SLACK_BYTES, takeForLists } from "./memory";
 import {
+  clearEntry,
   copyEntries,
   entriesOf,
   ENTRY_RECORD,
@@ -22,6 +23,7 @@ import {
   LINE_LOG2,
   lineBehind,
   tableShift,
+  takeEntry,
 } from "./table";
 
 const TABLE_LOG2_MIN: u32 = 10;
@@ -130,9 +132,7 @@ export function addAd(id: usize, hash: u32): usize {
   store<u32>(records + (slot << 2), record as u32);
   store<u32>(references + (slot << 2), 0);
   for (let i: u32 = 0; i < sumsCount; i++) store<u64>(sumsOf(i) + (slot << 3), 0);
-  const entry = entryOf(id, hash);
-  store<u32>(entry, hash);
-  store<u32>(entry, record as u32, ENTRY_RECORD);
+  takeEntry(entryOf(id, hash), hash, record);
   adCount++;
   return record;
 }
@@ -230,8 +230,7 @@ function takeOut(entry: usize): void {
     store<u32>(gap, record, ENTRY_RECORD);
     gap = behind;
   }
-  store<u32>(gap, 0);
-  store<u32>(gap, 0, ENTRY_RECORD);
+  clearEntry(gap);
 }
 
 /** Makes room for one more slot. */

@@ -4,9 +4,11 @@
  * 1. check every row, find its window, hash its key, and note all that (the only walk from length to
  *    length; it waits for each length, and hashing fills the waiting);
  * 2. make room as if every row were a new key;
- * 3. count, in batches: first have the lines of all rows loaded (table.ts says how), then find each row's
- *    entry and have its record loaded, then compare and add, and last the rows whose key is elsewhere. Misses
- *    that do not wait for each other overlap in the processor: a batch pays for a few, not for some in each row.
+ * 3. count, in batches, in loops that each do one thing: have the lines of all rows loaded (table.ts says how);
+ *    find each row's entry, and list the row as known or as new; have the records of known rows loaded; compare
+ *    and add; write the records of new rows; and last the rows whose key is elsewhere. Misses that do not wait
+ *    for each other overlap in the processor, as far as no branch is guessed wrong between them: so whether
+ *    a row is known, which nobody can guess, decides where it is listed, and nothing else.
  *
  * Only pass 3 changes counts, and it cannot fail. Rows carry their clicks in 4 bytes (wire/partial.ts) or
  * in 8 (wire/snapshot.ts): the type parameter T.
@@ -36,46 +38,55 @@ import {
   INVALID_REASON_BYTES_MAX,
 } from "./constants.generated";
 import { keyHash } from "./key-hash";
-import { copyBytes, sameKey } from "./keys";
+import { copyBytes, differenceOf, sameKey } from "./keys";
 import { ROW_INDEX_ENTRY_BYTES, rowIndex, transfer } from "./memory";
 import {
   addClicks,
   ENTRY_RECORD,
   entryBehind,
   entryInLine,
+  firstPlace,
   isLong,
   LINE_LOG2,
   lineBehind,
+  placesInLine,
   RECORD_KEY,
+  takeEntry,
   warmLine,
   warmRecord,
 } from "./table";
 import {
+  addedInChunk,
   announce,
   newRecord,
-  recordInChunk,
-  recordBytesMax,
+  recordBytes,
   reserveTouched,
   settleTouched,
+  startOf,
+  WINDOW_ARENA_AT,
+  WINDOW_ARENA_END,
   WINDOW_CLICKS,
   WINDOW_MASK,
-  WINDOW_ROWS,
   WINDOW_SHIFT,
   WINDOW_TABLE,
   windowFor,
 } from "./windows";
 
-/** Enough to cover a cache miss with work, few enough to stay in the first-level cache. */
-const BATCH_ROWS: u32 = 192;
-/** Per row of a batch: address of its table entry, or of a line to look for it in, which is odd then. */
-const batch: usize = memory.data(768);
-const BATCH_ENTRY_BYTES: u32 = 4;
-/** Of a batch, ends of keys that are in another line than their beginnings. */
-const keyEnds: usize = memory.data(768);
+/** Enough to cover cache misses with work, few enough to stay in the first-level cache with their lines. */
+const BATCH_ROWS: u32 = 384;
+/** Per row of a batch: the line where its key belongs. */
+const lines: usize = memory.data(1536);
+const LINE_ADDRESS_BYTES: u32 = 4;
+/**
+ * Rows of a batch with what was found for them: from the start on known ones (the row's index entry, its key's
+ * record), from the end back new ones (the index entry, the empty table entry).
+ */
+const listedRows: usize = memory.data(3072);
+/** Rows of a batch that are left for last: the index entry, and the table entry or, odd then, the line to look from. */
+const awayRows: usize = memory.data(3072);
+const LISTED_ROW_BYTES: u32 = 8;
+const lastListedRow = listedRows + (BATCH_ROWS - 1) * LISTED_ROW_BYTES;
 const IS_LINE: usize = 1;
-/** Per row of a batch that is left for later: the row's index entry, and what the batch has for it. */
-const awayRows: usize = memory.data(1536);
-const AWAY_ROW_BYTES: u32 = 8;
 
 /** Integers beyond it are not exact in JavaScript. */
 export const SAFE_MAX: u64 = (1 << 53) - 1;
@@ -131,13 +142,16 @@ function check<T>(bytes: u32, rows: u32): u32 {
   // Beyond BLOCK_ROWS_MAX, the bytes come to their end first.
   const indexEnd = rowIndex + min(rows, BLOCK_ROWS_MAX + 1) * ROW_INDEX_ENTRY_BYTES;
   let at = transfer;
+  let index = rowIndex;
   let window: usize = 0;
-  let start: u32 = 0;
-  let pendingRows: u32 = 0;
-  let pendingBytes: u32 = 0;
+  // Any but that of the first row.
+  let start = ~load<u32>(at);
+  // Of the rows in a row that are in one window, the first one.
+  let firstAt = at;
+  let firstIndex = index;
   let hasMemory = true;
   let fault = FAULT_NONE;
-  for (let index = rowIndex; index < indexEnd; index += ROW_INDEX_ENTRY_BYTES) {
+  for (; index < indexEnd; index += ROW_INDEX_ENTRY_BYTES) {
     const key = at + 4;
     // What stands behind the end is garbage, but it is ours: one check of the row's end covers it.
     const adIdBytes = load<u8>(key) as u32;
@@ -148,43 +162,49 @@ function check<T>(bytes: u32, rows: u32): u32 {
     next += 1 + deviceBytes;
     const reasonBytes = load<u8>(next) as u32;
     next += 1 + reasonBytes;
-    if (
-      u32(next + sizeof<T>() > end) |
-      u32(adIdBytes > AD_ID_BYTES_MAX) |
-      u32(countryBytes > COUNTRY_BYTES_MAX) |
-      u32(deviceBytes > DEVICE_BYTES_MAX) |
-      u32(reasonBytes > INVALID_REASON_BYTES_MAX)
-    ) {
+    // Negative if one of them is: signs are cheaper than comparisons.
+    const room =
+      ((end - next - sizeof<T>()) as i32) |
+      ((AD_ID_BYTES_MAX - adIdBytes) as i32) |
+      ((COUNTRY_BYTES_MAX - countryBytes) as i32) |
+      ((DEVICE_BYTES_MAX - deviceBytes) as i32) |
+      ((INVALID_REASON_BYTES_MAX - reasonBytes) as i32);
+    if (room < 0) {
       fault = rowFault<T>(at, end);
       break;
     }
     const clicks = load<T>(next) as u64;
-    if (clicks - 1 >= SAFE_MAX) {
+    if (sizeof<T>() == 4 ? clicks == 0 : clicks - 1 >= SAFE_MAX) {
       fault = fail(clicksFault(clicks), next);
       break;
     }
-    if (window == 0 || load<u32>(at) != start) {
-      if (window != 0) announce(window, pendingRows, pendingBytes);
-      pendingRows = 0;
-      pendingBytes = 0;
-      start = load<u32>(at);
+    const rowStart = load<u32>(at);
+    if (rowStart != start) {
+      if (window != 0) announceRows<T>(window, index - firstIndex, at - firstAt);
+      firstIndex = index;
+      firstAt = at;
+      start = rowStart;
       window = windowFor(start);
       // Not said yet: the rest of the block may have a fault of its own.
       if (window == 0) hasMemory = false;
     }
     const keyBytes = (next - key) as u32;
-    pendingRows++;
-    pendingBytes += recordBytesMax(keyBytes);
     store<u32>(index, key as u32);
     store<u32>(index, keyBytes, 4);
     store<u32>(index, (keyHash(key, keyBytes) >> 32) as u32, 8);
     store<u32>(index, window as u32, 12);
     at = next + sizeof<T>();
   }
-  if (window != 0) announce(window, pendingRows, pendingBytes);
+  if (window != 0) announceRows<T>(window, index - firstIndex, at - firstAt);
   if (fault != FAULT_NONE) return fault;
   if (at != end) return fail(FAULT_LEFT_OVER, at);
   return hasMemory ? FAULT_NONE : FAULT_OUT_OF_MEMORY;
+}
+
+/** Announces rows that follow each other, from the bytes they take in the row index and in the block. */
+function announceRows<T>(window: usize, indexBytes: usize, rowBytes: usize): void {
+  const rows = (indexBytes / ROW_INDEX_ENTRY_BYTES) as u32;
+  announce(window, rows, (rowBytes as u32) - rows * (4 + (sizeof<T>() as u32)));
 }
 
 /** What is wrong with clicks that are not 1 to SAFE_MAX, as signed numbers. */
@@ -229,40 +249,37 @@ function stringFault(string: i32): u32 {
 /** Pass 3, for one batch. */
 function count<T>(index: usize, rows: u32): void {
   const indexEnd = index + rows * ROW_INDEX_ENTRY_BYTES;
-  const batchEnd = batch + rows * BATCH_ENTRY_BYTES;
+  const linesEnd = lines + rows * LINE_ADDRESS_BYTES;
   let window: usize = 0;
   let table: usize = 0;
   let shift: u32 = 0;
-
-  let slot = batch;
+  let clicksOfWindow: u64 = 0;
+  let slot = lines;
   for (let row = index; row < indexEnd; row += ROW_INDEX_ENTRY_BYTES) {
-    if (load<u32>(row, 12) != (window as u32)) {
-      window = load<u32>(row, 12);
+    const rowWindow: usize = load<u32>(row, 12);
+    if (rowWindow != window) {
+      if (window != 0) addToWindow(window, clicksOfWindow);
+      clicksOfWindow = 0;
+      window = rowWindow;
       table = load<u32>(window, WINDOW_TABLE);
       shift = load<u32>(window, WINDOW_SHIFT);
     }
+    clicksOfWindow += clicksOfRow<T>(row);
     store<u32>(slot, (table as u32) + ((load<u32>(row, 8) >> shift) << LINE_LOG2));
-    slot += BATCH_ENTRY_BYTES;
+    slot += LINE_ADDRESS_BYTES;
   }
-  for (slot = batch; slot < batchEnd; slot += BATCH_ENTRY_BYTES) warmLine(load<u32>(slot));
+  addToWindow(window, clicksOfWindow);
+  for (slot = lines; slot < linesEnd; slot += LINE_ADDRESS_BYTES) warmLine(load<u32>(slot));
 
-  // Each row's entry and its record; or, of a full line, the line behind.
-  let warm: u32 = 0;
-  let ends = keyEnds;
-  slot = batch;
+  let known = listedRows;
+  let fresh = lastListedRow;
+  let away = awayRows;
+  slot = lines;
   for (let row = index; row < indexEnd; row += ROW_INDEX_ENTRY_BYTES) {
     const line: usize = load<u32>(slot);
-    const entry = entryInLine(line, load<u32>(row, 8));
-    if (entry != 0) {
-      store<u32>(slot, entry as u32);
-      const record: usize = load<u32>(entry, ENTRY_RECORD);
-      const keyBytes = load<u32>(row, 4);
-      warmRecord(record);
-      if (isLong(keyBytes) && record != 0) {
-        store<u32>(ends, (record + RECORD_KEY + keyBytes) as u32);
-        ends += 4;
-      }
-    } else {
+    slot += LINE_ADDRESS_BYTES;
+    const places = placesInLine(line, load<u32>(row, 8));
+    if (places == 0) {
       window = load<u32>(row, 12);
       const next = lineBehind(
         line,
@@ -270,94 +287,106 @@ function count<T>(index: usize, rows: u32): void {
         load<u32>(window, WINDOW_MASK),
       );
       warmLine(next);
-      store<u32>(slot, (next | IS_LINE) as u32);
+      away = list(away, row, next | IS_LINE);
       lineSteps++;
+      continue;
     }
-    slot += BATCH_ENTRY_BYTES;
+    const entry = firstPlace(line, places);
+    const record: usize = load<u32>(entry, ENTRY_RECORD);
+    const isNew = record == 0;
+    list(isNew ? fresh : known, row, select<usize>(entry, record, isNew));
+    known = select<usize>(known, known + LISTED_ROW_BYTES, isNew);
+    fresh = select<usize>(fresh - LISTED_ROW_BYTES, fresh, isNew);
   }
-  for (let end = keyEnds; end < ends; end += 4) warm += load<u8>(load<u32>(end));
-  touched = warm;
+  for (let at = listedRows; at < known; at += LISTED_ROW_BYTES) warmRecord(load<u32>(at, 4));
+  let ends: u32 = 0;
+  for (let at = listedRows; at < known; at += LISTED_ROW_BYTES) {
+    const keyBytes = load<u32>(load<u32>(at), 4);
+    if (isLong(keyBytes)) ends += load<u8>((load<u32>(at, 4) as usize) + RECORD_KEY + keyBytes);
+  }
+  touched = ends;
 
-  // Rows whose key is there, or new, where it was looked for first. No call in this loop: V8 would keep all that lives
-  // across it in memory, for all rows.
-  window = 0;
-  slot = batch;
-  let away = awayRows;
-  let newRows: u32 = 0;
-  let clicksOfWindow: u64 = 0;
-  let clicksOfBatch: u64 = 0;
-  for (let row = index; row < indexEnd; row += ROW_INDEX_ENTRY_BYTES) {
-    if (load<u32>(row, 12) != (window as u32)) {
-      if (window != 0) addToWindow(window, clicksOfWindow);
-      clicksOfWindow = 0;
-      window = load<u32>(row, 12);
-    }
-    const key: usize = load<u32>(row);
-    const keyBytes = load<u32>(row, 4);
-    const hash = load<u32>(row, 8);
-    const clicks = load<T>(key + keyBytes) as u64;
-    const entry: usize = load<u32>(slot);
-    slot += BATCH_ENTRY_BYTES;
-    clicksOfWindow += clicks;
-    clicksOfBatch += clicks;
-    if (!(entry & IS_LINE)) {
-      let record: usize = load<u32>(entry, ENTRY_RECORD);
-      if (record == 0) {
-        record = recordInChunk(window, keyBytes);
-        if (record != 0) {
-          fill(entry, record, hash, key, keyBytes, clicks);
-          store<u32>(window, load<u32>(window, WINDOW_ROWS) + 1, WINDOW_ROWS);
-          newRows++;
-          continue;
-        }
-      } else if (load<u32>(entry) == hash && sameKey(key, record + RECORD_KEY, keyBytes)) {
-        addClicks(record, clicks);
-        continue;
-      }
-    }
-    store<u32>(away, row as u32);
-    store<u32>(away, entry as u32, 4);
-    away += AWAY_ROW_BYTES;
-  }
-  addToWindow(window, clicksOfWindow);
-  for (let at = awayRows; at < away; at += AWAY_ROW_BYTES) {
+  // No call in the next two loops: V8 would keep all that lives across it in memory, for all rows.
+  for (let at = listedRows; at < known; at += LISTED_ROW_BYTES) {
     const row: usize = load<u32>(at);
+    const record: usize = load<u32>(at, 4);
     const key: usize = load<u32>(row);
     const keyBytes = load<u32>(row, 4);
-    const clicks = load<T>(key + keyBytes) as u64;
-    const isNew = countAway(
-      load<u32>(row, 12),
-      load<u32>(at, 4),
-      load<u32>(row, 8),
-      key,
-      keyBytes,
-      clicks,
-    );
-    newRows += u32(isNew);
+    // Shorter keys are few: an ad with country and device has no shorter one, if its id has 5 bytes.
+    if (keyBytes >= 16 && !v128.any_true(differenceOf(key, record + RECORD_KEY, keyBytes))) {
+      addClicks(record, load<T>(key + keyBytes) as u64);
+    } else {
+      const line: usize = load<u32>(lines + ((row - index) >> 2));
+      away = list(away, row, line | IS_LINE);
+    }
+  }
+
+  window = 0;
+  let arenaAt: usize = 0;
+  let arenaEnd: usize = 0;
+  let newOfWindow: u32 = 0;
+  let newRows: u32 = 0;
+  for (let at = lastListedRow; at > fresh; at -= LISTED_ROW_BYTES) {
+    const row: usize = load<u32>(at);
+    const entry: usize = load<u32>(at, 4);
+    const rowWindow: usize = load<u32>(row, 12);
+    if (rowWindow != window) {
+      if (window != 0) addedInChunk(window, newOfWindow, arenaAt);
+      newRows += newOfWindow;
+      newOfWindow = 0;
+      window = rowWindow;
+      arenaAt = load<u32>(window, WINDOW_ARENA_AT);
+      arenaEnd = load<u32>(window, WINDOW_ARENA_END);
+    }
+    const keyBytes = load<u32>(row, 4);
+    const bytes = recordBytes(keyBytes);
+    const record = startOf(arenaAt, bytes);
+    // Another row of this batch may have taken the entry.
+    if (load<u32>(entry, ENTRY_RECORD) == 0 && record + bytes <= arenaEnd) {
+      arenaAt = record + bytes;
+      newOfWindow++;
+      fill(entry, record, load<u32>(row, 8), load<u32>(row), keyBytes, clicksOfRow<T>(row));
+    } else {
+      away = list(away, row, entry);
+    }
+  }
+  if (window != 0) addedInChunk(window, newOfWindow, arenaAt);
+  newRows += newOfWindow;
+
+  for (let at = awayRows; at < away; at += LISTED_ROW_BYTES) {
+    const row: usize = load<u32>(at);
+    newRows += u32(countAway(row, load<u32>(at, 4), clicksOfRow<T>(row)));
   }
   rowsHeld += newRows;
-  ingestedClicks += clicksOfBatch;
   ingestedRows += rows;
   rowsCounted += rows;
 }
 
-/** Counts a row whose key is not at `entry`, but behind it, or from a line on. Whether it is new. */
-function countAway(
-  window: usize,
-  entry: usize,
-  hash: u32,
-  key: usize,
-  keyBytes: u32,
-  clicks: u64,
-): bool {
+function clicksOfRow<T>(row: usize): u64 {
+  return load<T>((load<u32>(row) as usize) + load<u32>(row, 4)) as u64;
+}
+
+/** Lists a row at `at` with an address, in one store: few may wait for memory. Returns where the next one goes. */
+function list(at: usize, row: usize, address: usize): usize {
+  store<u64>(at, (row as u64) | ((address as u64) << 32));
+  return at + LISTED_ROW_BYTES;
+}
+
+/** Counts a row whose key is at an entry or behind it, or in a line (odd) or behind it. Whether it is new. */
+function countAway(row: usize, from: usize, clicks: u64): bool {
+  const key: usize = load<u32>(row);
+  const keyBytes = load<u32>(row, 4);
+  const hash = load<u32>(row, 8);
+  const window: usize = load<u32>(row, 12);
   const table: usize = load<u32>(window, WINDOW_TABLE);
   const mask = load<u32>(window, WINDOW_MASK);
-  if (entry & IS_LINE) entry = placeFrom(entry & ~IS_LINE, table, mask, hash);
+  let entry = from & IS_LINE ? placeFrom(from & ~IS_LINE, table, mask, hash) : from;
   while (true) {
     const record: usize = load<u32>(entry, ENTRY_RECORD);
     if (record == 0) {
-      fill(entry, newRecord(window, keyBytes), hash, key, keyBytes, clicks);
-      store<u32>(window, load<u32>(window, WINDOW_ROWS) + 1, WINDOW_ROWS);
+      const added = newRecord(window, keyBytes);
+      fill(entry, added, hash, key, keyBytes, clicks);
+      addedInChunk(window, 1, added + recordBytes(keyBytes));
       return true;
     }
     if (load<u32>(entry) == hash && sameKey(key, record + RECORD_KEY, keyBytes)) {
@@ -380,6 +409,7 @@ function placeFrom(line: usize, table: usize, mask: u32, hash: u32): usize {
 }
 
 function addToWindow(window: usize, clicks: u64): void {
+  ingestedClicks += clicks;
   store<u64>(window, load<u64>(window, WINDOW_CLICKS) + clicks, WINDOW_CLICKS);
 }
 
@@ -394,6 +424,5 @@ function fill(
 ): void {
   store<u64>(record, clicks);
   copyBytes(record + RECORD_KEY, key, keyBytes);
-  store<u32>(entry, hash);
-  store<u32>(entry, record as u32, ENTRY_RECORD);
+  takeEntry(entry, hash, record);
 }

@@ -17,7 +17,7 @@ export function keyHash(key: usize, bytes: u32): u64 {
   let h: u64 = (bytes as u64) * M;
   const last = key + ((bytes - 1) & ~7);
   for (; key < last; key += 8) h = (h ^ mix(load<u64>(key))) * M;
-  const unused = ((0 - bytes) & 7) << 3;
-  const word = load<u64>(key) & (u64.MAX_VALUE >> (unused as u64));
+  // A shift counts modulo 64: whole words lose nothing.
+  const word = load<u64>(key) & (u64.MAX_VALUE >> ((0 - (bytes as u64)) << 3));
   return mix((h ^ mix(word)) * M);
 }

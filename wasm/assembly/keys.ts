@@ -12,23 +12,20 @@ export function keyLength(key: usize): u32 {
 
 /** Whether the key at `a`, `bytes` long, is the one at `b`. Reads `bytes` (and up to 7 more) at both, whatever the length of `b`. */
 export function sameKey(a: usize, b: usize, bytes: u32): bool {
-  const last = bytes - 16;
-  if (last > 16) return bytes < 16 ? sameShortKey(a, b, bytes) : sameLongKey(a, b, last);
-  return !v128.any_true(
-    v128.or(
-      v128.xor(v128.load(a), v128.load(b)),
-      v128.xor(v128.load(a + last), v128.load(b + last)),
-    ),
-  );
+  return bytes < 16 ? sameShortKey(a, b, bytes) : !v128.any_true(differenceOf(a, b, bytes));
 }
 
-/** Of words of 16 bytes, of which the last one, at `last`, overlaps the one before it. */
-function sameLongKey(a: usize, b: usize, last: u32): bool {
-  let differs = v128.xor(v128.load(a + last), v128.load(b + last));
-  for (let at: u32 = 0; at < last; at += 16) {
-    differs = v128.or(differs, v128.xor(v128.load(a + at), v128.load(b + at)));
+/** Zero if 16 bytes or more are the same, in words of 16: the last one overlaps the one before it. */
+export function differenceOf(a: usize, b: usize, bytes: u32): v128 {
+  const last = bytes - 16;
+  let difference = v128.or(
+    v128.xor(v128.load(a), v128.load(b)),
+    v128.xor(v128.load(a + last), v128.load(b + last)),
+  );
+  for (let at: u32 = 16; at < last; at += 16) {
+    difference = v128.or(difference, v128.xor(v128.load(a + at), v128.load(b + at)));
   }
-  return !v128.any_true(differs);
+  return difference;
 }
 
 function sameShortKey(a: usize, b: usize, bytes: u32): bool {
@@ -45,8 +42,9 @@ function sameShortKey(a: usize, b: usize, bytes: u32): bool {
 export function copyBytes(to: usize, from: usize, bytes: u32): void {
   // The last 16 bytes overlap those before: what is behind the end may be far away (another line of the cache).
   const last: u32 = bytes < 16 ? 0 : bytes - 16;
-  for (let at: u32 = 0; at < last; at += 16) v128.store(to + at, v128.load(from + at));
+  v128.store(to, v128.load(from));
   v128.store(to + last, v128.load(from + last));
+  for (let at: u32 = 16; at < last; at += 16) v128.store(to + at, v128.load(from + at));
 }
 
 /** Order of two different keys by their bytes: whether `a` comes first. */

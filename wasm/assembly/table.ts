@@ -6,7 +6,8 @@
  *      0 u32 × 7   high halves of the keys' hashes     0 56 bits   clicks
  *     28 u32       nothing: warmLine writes it         7 u8        nothing: warmRecord writes it
  *     32 u32 × 7   records; 0: the entry is empty      8 key
- *     60 u32       nothing
+ *     60 u32       a bit for each taken entry,
+ *                  from the lowest one on
  *
  * An entry is named by the address of its hash. A key belongs to the line that the highest bits of its
  * hash say, and stands in it or behind it, with no empty entry (gap) between. So a table is a sort that is
@@ -23,6 +24,7 @@ export const LINE_ENTRIES: u32 = 7;
 const LANES: u32 = (1 << LINE_ENTRIES) - 1;
 const LINE_SPARE: usize = 28;
 export const ENTRY_RECORD: usize = 32;
+const LINE_TAKEN: usize = 60;
 
 const RECORD_SPARE: usize = 7;
 export const RECORD_KEY: usize = 8;
@@ -54,35 +56,49 @@ export function isLong(keyBytes: u32): bool {
   return keyBytes > NEAR_KEY_BYTES;
 }
 
-/** The first entry of a line that has the hash or is empty; 0 when there is none. */
-export function entryInLine(line: usize, hash: u32): usize {
+/** A bit for each entry of a line that has the hash, and for the first empty one; 0 when there is none. */
+export function placesInLine(line: usize, hash: u32): u32 {
   const hashes = v128.splat<u32>(hash);
-  const none = v128.splat<u32>(0);
-  const low = v128.or(
-    v128.eq<u32>(v128.load(line), hashes),
-    v128.eq<u32>(v128.load(line, ENTRY_RECORD), none),
-  );
-  const high = v128.or(
-    v128.eq<u32>(v128.load(line, 16), hashes),
-    v128.eq<u32>(v128.load(line, ENTRY_RECORD + 16), none),
-  );
-  return firstEntry(line, low, high);
+  const low = v128.bitmask<u32>(v128.eq<u32>(v128.load(line), hashes)) as u32;
+  const high = v128.bitmask<u32>(v128.eq<u32>(v128.load(line, 16), hashes)) as u32;
+  // Empty entries have hash 0, as a key may; they are all behind the one that this sum is the bit of.
+  return (low | (high << 4) | (load<u32>(line, LINE_TAKEN) + 1)) & LANES;
 }
 
-/** The first empty entry of a line; 0 when there is none. */
-function gapInLine(line: usize): usize {
-  const none = v128.splat<u32>(0);
-  return firstEntry(
-    line,
-    v128.eq<u32>(v128.load(line, ENTRY_RECORD), none),
-    v128.eq<u32>(v128.load(line, ENTRY_RECORD + 16), none),
-  );
+/** The entry of the lowest bit of `places`, of which there is one. */
+export function firstPlace(line: usize, places: u32): usize {
+  return line + (ctz<u32>(places) << 2);
+}
+
+/** The first entry of a line that has the hash or is empty; 0 when there is none. */
+export function entryInLine(line: usize, hash: u32): usize {
+  const places = placesInLine(line, hash);
+  return places == 0 ? 0 : firstPlace(line, places);
 }
 
 /** How many of a line's entries are taken: the first so many. */
 export function takenInLine(line: usize): u32 {
-  const gap = gapInLine(line);
-  return gap == 0 ? LINE_ENTRIES : ((gap - line) as u32) >> 2;
+  return popcnt<u32>(load<u32>(line, LINE_TAKEN));
+}
+
+/** Writes an entry, which is the first empty one of its line. */
+export function takeEntry(entry: usize, hash: u32, record: usize): void {
+  const line = lineOf(entry);
+  writeEntry(line, load<u32>(line, LINE_TAKEN), entry, hash, record as u32);
+}
+
+function writeEntry(line: usize, taken: u32, entry: usize, hash: u32, record: u32): void {
+  store<u32>(line, (taken << 1) | 1, LINE_TAKEN);
+  store<u32>(entry, hash);
+  store<u32>(entry, record, ENTRY_RECORD);
+}
+
+/** Empties an entry, which is the last taken one of its line. */
+export function clearEntry(entry: usize): void {
+  const line = lineOf(entry);
+  store<u32>(line, load<u32>(line, LINE_TAKEN) >> 1, LINE_TAKEN);
+  store<u32>(entry, 0);
+  store<u32>(entry, 0, ENTRY_RECORD);
 }
 
 /**
@@ -108,9 +124,8 @@ export function rankRecords(line: usize, count: u32, to: usize, stepLog2: u32): 
   return same == count;
 }
 
-function firstEntry(line: usize, low: v128, high: v128): usize {
-  const places = ((v128.bitmask<u32>(low) | (v128.bitmask<u32>(high) << 4)) as u32) & LANES;
-  return places == 0 ? 0 : line + (ctz<u32>(places) << 2);
+function lineOf(entry: usize): usize {
+  return entry & ~((LINE_BYTES - 1) as usize);
 }
 
 /** The line behind a line. @param mask of line offsets: the table's bytes − LINE_BYTES */
@@ -145,19 +160,18 @@ export function copyEntries(from: usize, fromBytes: u32, to: usize, log2: u32): 
   const mask: u32 = ((1 as u32) << log2) - LINE_BYTES;
   const shift = tableShift(log2);
   for (let line = from; line < from + fromBytes; line += LINE_BYTES) {
-    for (let entry = line; entry < line + LINE_SPARE; entry += 4) {
-      const record = load<u32>(entry, ENTRY_RECORD);
-      // Lines are filled from their start.
-      if (record == 0) break;
+    const taken = line + (takenInLine(line) << 2);
+    for (let entry = line; entry < taken; entry += 4) {
       const hash = load<u32>(entry);
+      const record = load<u32>(entry, ENTRY_RECORD);
       let copyTo = to + ((hash >> shift) << LINE_LOG2);
-      let copy = gapInLine(copyTo);
-      while (copy == 0) {
+      // Read once: it has just been written, for the key before.
+      let there = load<u32>(copyTo, LINE_TAKEN);
+      while (there == LANES) {
         copyTo = lineBehind(copyTo, to, mask);
-        copy = gapInLine(copyTo);
+        there = load<u32>(copyTo, LINE_TAKEN);
       }
-      store<u32>(copy, hash);
-      store<u32>(copy, record, ENTRY_RECORD);
+      writeEntry(copyTo, there, copyTo + (popcnt<u32>(there) << 2), hash, record);
     }
   }
 }

@@ -29,8 +29,8 @@ export const WINDOW_TABLE: usize = 4;
 export const WINDOW_MASK: usize = 8;
 export const WINDOW_ROWS: usize = 12;
 export const WINDOW_CLICKS: usize = 16;
-const WINDOW_ARENA_AT: usize = 24;
-const WINDOW_ARENA_END: usize = 28;
+export const WINDOW_ARENA_AT: usize = 24;
+export const WINDOW_ARENA_END: usize = 28;
 const WINDOW_CHUNK_FIRST: usize = 32;
 const WINDOW_CHUNK: usize = 36;
 const WINDOW_SPARE_BYTES: usize = 40;
@@ -142,15 +142,16 @@ function startAnew(): void {
   takeAllBack();
 }
 
-/** Notes that the block at hand may add `rows` records of together `recordBytes` at most to `window`. */
-export function announce(window: usize, rows: u32, recordBytes: u32): void {
+/** Notes that the block at hand may add `rows` records to `window`, with keys of together `keyBytes`. */
+export function announce(window: usize, rows: u32, keyBytes: u32): void {
+  const bytes = keyBytes + rows * RECORD_EXTRA_BYTES_MAX;
   const before = load<u32>(window, WINDOW_PENDING_ROWS);
   if (before == 0) {
     store<u32>(window, firstTouched as u32, WINDOW_NEXT_TOUCHED);
     firstTouched = window;
   }
   store<u32>(window, before + rows, WINDOW_PENDING_ROWS);
-  store<u32>(window, load<u32>(window, WINDOW_PENDING_BYTES) + recordBytes, WINDOW_PENDING_BYTES);
+  store<u32>(window, load<u32>(window, WINDOW_PENDING_BYTES) + bytes, WINDOW_PENDING_BYTES);
 }
 
 /**
@@ -250,18 +251,16 @@ function tableLog2(window: usize): u32 {
 /** A record that would go over a line's end leaves so little of the line out, to be in one. */
 const LINE_REST_BYTES: u32 = 16;
 
-/** What a record takes of an arena at most. */
-export function recordBytesMax(keyBytes: u32): u32 {
-  return LINE_REST_BYTES + recordBytes(keyBytes);
-}
+/** What a record takes of an arena at most, beyond its key: what is left out before it, its clicks, and what fills it up to 8. */
+const RECORD_EXTRA_BYTES_MAX: u32 = LINE_REST_BYTES + (RECORD_KEY as u32) + 7;
 
-function recordBytes(keyBytes: u32): u32 {
+export function recordBytes(keyBytes: u32): u32 {
   return ((RECORD_KEY as u32) + keyBytes + 7) & ~7;
 }
 
 /** What a chunk surely takes: the last record that does not fit leaves up to its length unused. */
 function surelyFits(room: u32): u32 {
-  const lost = recordBytesMax(PARTIAL_KEY_BYTES_MAX);
+  const lost = PARTIAL_KEY_BYTES_MAX + RECORD_EXTRA_BYTES_MAX;
   return room > lost ? room - lost : 0;
 }
 
@@ -307,9 +306,9 @@ function enterChunk(window: usize, chunk: usize): void {
   store<u32>(window, (at as u32) + chunkRoom(load<u32>(chunk, CHUNK_LOG2)), WINDOW_ARENA_END);
 }
 
-/** Room for a record in the arena, which has been reserved. */
+/** Room for a record in the arena, which has been reserved; `addedInChunk` takes it. */
 export function newRecord(window: usize, keyBytes: u32): usize {
-  const at = recordInChunk(window, keyBytes);
+  const at = roomInChunk(window, keyBytes);
   if (at != 0) return at;
   const next: usize = load<u32>(load<u32>(window, WINDOW_CHUNK));
   if (next == 0) unreachable();
@@ -319,20 +318,24 @@ export function newRecord(window: usize, keyBytes: u32): usize {
     WINDOW_SPARE_BYTES,
   );
   enterChunk(window, next);
-  return recordInChunk(window, keyBytes);
+  return roomInChunk(window, keyBytes);
 }
 
-/** Room for a record in the arena's current chunk; 0 when it has none. */
-export function recordInChunk(window: usize, keyBytes: u32): usize {
+/** Where the arena's current chunk has room for a record; 0 when it has none. */
+function roomInChunk(window: usize, keyBytes: u32): usize {
   const bytes = recordBytes(keyBytes);
   const at = startOf(load<u32>(window, WINDOW_ARENA_AT), bytes);
-  if (at + bytes > (load<u32>(window, WINDOW_ARENA_END) as usize)) return 0;
-  store<u32>(window, (at as u32) + bytes, WINDOW_ARENA_AT);
-  return at;
+  return at + bytes > (load<u32>(window, WINDOW_ARENA_END) as usize) ? 0 : at;
+}
+
+/** Notes that `rows` records have been added to the arena's current chunk, up to `arenaAt`. */
+export function addedInChunk(window: usize, rows: u32, arenaAt: usize): void {
+  store<u32>(window, load<u32>(window, WINDOW_ROWS) + rows, WINDOW_ROWS);
+  store<u32>(window, arenaAt as u32, WINDOW_ARENA_AT);
 }
 
 /** Where a record begins that may begin at `at`. */
-function startOf(at: usize, bytes: u32): usize {
+export function startOf(at: usize, bytes: u32): usize {
   const rest = LINE_BYTES - ((at as u32) & (LINE_BYTES - 1));
   return rest < bytes && rest <= LINE_REST_BYTES ? at + rest : at;
 }

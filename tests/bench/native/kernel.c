@@ -89,7 +89,7 @@ static inline u64 keyHash(const u8 *key, u32 bytes) {
   u64 h = bytes * m;
   const u8 *last = key + ((bytes - 1) & ~7u);
   for (; key < last; key += 8) h = (h ^ mix(load64(key))) * m;
-  u64 word = load64(key) & (~(u64)0 >> ((-bytes & 7) * 8));
+  u64 word = load64(key) & (~(u64)0 >> (-(u64)bytes * 8 & 63));
   return mix((h ^ mix(word)) * m);
 }
 
@@ -126,9 +126,11 @@ static inline void copyKey(u8 *to, const u8 *from, u32 bytes) {
 enum { LINE_ENTRIES = 7, RECORD_KEY = 8, NEAR_KEY_BYTES = 56 };
 typedef struct {
   u32 hash[8];
-  u32 record[8]; /* offset in the area; 0: empty */
+  u32 record[7]; /* offset in the area; 0: empty */
+  u32 taken;     /* a bit for each taken entry, from the lowest one on */
 } Line;
 _Static_assert(sizeof(Line) == 64, "a line of the cache");
+enum { LANES = (1 << LINE_ENTRIES) - 1 };
 
 /* An entry is a line and a place in it. */
 typedef struct {
@@ -138,22 +140,19 @@ typedef struct {
 
 static const u64 CLICKS_MASK = ((u64)1 << 56) - 1;
 
-/* Of a line's entries, a bit for each that has the hash or is empty. */
+/* Of a line's entries, a bit for each that has the hash, and for the first empty one. */
 static inline u32 placesInLine(const Line *line, u32 hash) {
   __m128i hashes = _mm_set1_epi32((int)hash);
-  __m128i none = _mm_setzero_si128();
-  __m128i low = _mm_or_si128(_mm_cmpeq_epi32(load128(line->hash), hashes), _mm_cmpeq_epi32(load128(line->record), none));
-  __m128i high =
-      _mm_or_si128(_mm_cmpeq_epi32(load128(line->hash + 4), hashes), _mm_cmpeq_epi32(load128(line->record + 4), none));
-  u32 places = (u32)_mm_movemask_ps(_mm_castsi128_ps(low)) | (u32)_mm_movemask_ps(_mm_castsi128_ps(high)) << 4;
-  return places & ((1 << LINE_ENTRIES) - 1);
+  u32 low = (u32)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(load128(line->hash), hashes)));
+  u32 high = (u32)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(load128(line->hash + 4), hashes)));
+  return (low | high << 4 | (line->taken + 1)) & LANES;
 }
 
-static inline u32 gapsInLine(const Line *line) {
-  __m128i none = _mm_setzero_si128();
-  u32 gaps = (u32)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(load128(line->record), none))) |
-             (u32)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(load128(line->record + 4), none))) << 4;
-  return gaps & ((1 << LINE_ENTRIES) - 1);
+/* Writes an entry, which is the first empty one of its line. */
+static inline void takeEntry(Line *line, u32 place, u32 hash, u32 record) {
+  line->taken = line->taken << 1 | 1;
+  line->hash[place] = hash;
+  line->record[place] = record;
 }
 
 typedef struct {
@@ -206,18 +205,15 @@ static void reserveTable(Window *window) {
     const Line *old = lineAt(window, 0);
     const Line *end = old + ((1u << window->log2) / sizeof(Line));
     for (; old < end; old++) {
-      /* Lines are filled from their start. */
-      for (u32 place = 0; place < LINE_ENTRIES && old->record[place] != 0; place++) {
+      u32 taken = (u32)__builtin_popcount(old->taken);
+      for (u32 place = 0; place < taken; place++) {
         u32 offset = (old->hash[place] >> shift) << LINE_LOG2;
-        u32 gaps = gapsInLine((Line *)(area + table + offset));
-        while (gaps == 0) {
-          offset = (offset + sizeof(Line)) & mask;
-          gaps = gapsInLine((Line *)(area + table + offset));
-        }
         Line *line = (Line *)(area + table + offset);
-        u32 gap = (u32)__builtin_ctz(gaps);
-        line->hash[gap] = old->hash[place];
-        line->record[gap] = old->record[place];
+        while (line->taken == LANES) {
+          offset = (offset + sizeof(Line)) & mask;
+          line = (Line *)(area + table + offset);
+        }
+        takeEntry(line, (u32)__builtin_popcount(line->taken), old->hash[place], old->record[place]);
       }
     }
     give(window->table, window->log2);
@@ -232,10 +228,11 @@ static void reserveTable(Window *window) {
 enum { LINE_REST = 16 };
 
 static u32 recordBytes(u32 keyBytes) { return (RECORD_KEY + keyBytes + 7) & ~7u; }
-static u32 recordBytesMax(u32 keyBytes) { return LINE_REST + recordBytes(keyBytes); }
+/* What a record takes at most, beyond its key. */
+enum { RECORD_EXTRA_MAX = LINE_REST + RECORD_KEY + 7 };
 
 static u32 surelyFits(u32 room) {
-  u32 lost = recordBytesMax(KEY_MAX);
+  u32 lost = KEY_MAX + RECORD_EXTRA_MAX;
   return room > lost ? room - lost : 0;
 }
 static u32 chunkRoom(u32 log2) { return (1u << log2) - CHUNK_HEAD - SLACK; }
@@ -316,16 +313,20 @@ typedef struct {
 
 static Row rowIndex[BLOCK_ROWS_MAX];
 
-static void announce(Window *window, u32 rows, u32 recordBytes) {
+/* Of `rows` rows that take `bytes` in the block. */
+static void announce(Window *window, u32 rows, u32 bytes) {
+  u32 keyBytes = bytes - rows * 8;
   window->pendingRows += rows;
-  window->pendingBytes += recordBytes;
+  window->pendingBytes += keyBytes + rows * RECORD_EXTRA_MAX;
 }
 
 static void check(const u8 *at, u32 bytes, u32 rows) {
   const u8 *end = at + bytes;
   if (rows > BLOCK_ROWS_MAX) fail("too many rows in a block");
   Window *window = NULL;
-  u32 start = 0, pendingRows = 0, pendingBytes = 0;
+  u32 start = ~load32(at);
+  const u8 *firstAt = at;
+  u32 firstRow = 0;
   for (u32 row = 0; row < rows; row++) {
     /* Behind the last block there is slack for the lengths of a row that is none (readWhole). */
     const u8 *key = at + 4;
@@ -337,25 +338,24 @@ static void check(const u8 *at, u32 bytes, u32 rows) {
     next += 1 + deviceBytes;
     u32 reasonBytes = *next;
     next += 1 + reasonBytes;
-    if ((next + 4 > end) | (adIdBytes > AD_ID_MAX) | (countryBytes > COUNTRY_MAX) | (deviceBytes > DEVICE_MAX) |
-        (reasonBytes > INVALID_REASON_MAX)) {
-      fail("a row is cut off or too long");
-    }
+    /* Negative if one of them is. */
+    int32_t room = (int32_t)(end - next - 4) | (int32_t)(AD_ID_MAX - adIdBytes) | (int32_t)(COUNTRY_MAX - countryBytes) |
+                   (int32_t)(DEVICE_MAX - deviceBytes) | (int32_t)(INVALID_REASON_MAX - reasonBytes);
+    if (room < 0) fail("a row is cut off or too long");
     if (load32(next) == 0) fail("a row without clicks");
-    if (window == NULL || load32(at) != start) {
-      if (window != NULL) announce(window, pendingRows, pendingBytes);
-      pendingRows = 0;
-      pendingBytes = 0;
-      start = load32(at);
+    u32 rowStart = load32(at);
+    if (rowStart != start) {
+      if (window != NULL) announce(window, row - firstRow, (u32)(at - firstAt));
+      firstRow = row;
+      firstAt = at;
+      start = rowStart;
       window = windowFor(start);
     }
     u32 keyBytes = (u32)(next - key);
-    pendingRows++;
-    pendingBytes += recordBytesMax(keyBytes);
     rowIndex[row] = (Row){.key = key, .keyBytes = keyBytes, .hash = (u32)(keyHash(key, keyBytes) >> 32), .window = window};
     at = next + 4;
   }
-  if (window != NULL) announce(window, pendingRows, pendingBytes);
+  if (window != NULL) announce(window, rows - firstRow, (u32)(at - firstAt));
   if (at != end) fail("bytes are left over");
 }
 
@@ -392,8 +392,7 @@ static __attribute__((noinline)) void countAway(const Row *row, Entry entry) {
       record = newRecord(window, keyBytes);
       store64(area + record, clicks);
       copyKey(area + record + RECORD_KEY, key, keyBytes);
-      line->hash[place] = hash;
-      line->record[place] = record;
+      takeEntry(line, place, hash, record);
       window->rows++;
       return;
     }
@@ -408,27 +407,21 @@ static __attribute__((noinline)) void countAway(const Row *row, Entry entry) {
   }
 }
 
+typedef struct {
+  const Row *row;
+  u8 *record;
+} KnownRow;
+
+typedef struct {
+  const Row *row;
+  Entry entry;
+} PlacedRow;
+
 static void count(const Row *row, u32 rows) {
-  Entry entries[BATCH_ROWS];
-  u32 away[BATCH_ROWS], awayRows = 0;
-  for (u32 i = 0; i < rows; i++) {
-    entries[i].line = lineAt(row[i].window, (row[i].hash >> row[i].window->shift) << LINE_LOG2);
-    __builtin_prefetch(entries[i].line, 1);
-  }
-  for (u32 i = 0; i < rows; i++) {
-    Line *line = entries[i].line;
-    u32 places = placesInLine(line, row[i].hash);
-    if (places == 0) {
-      entries[i] = (Entry){.line = lineBehind(row[i].window, line), .place = LINE_ENTRIES};
-      __builtin_prefetch(entries[i].line, 1);
-    } else {
-      u32 place = (u32)__builtin_ctz(places);
-      entries[i].place = place;
-      const u8 *record = area + line->record[place];
-      __builtin_prefetch(record, 1);
-      if (row[i].keyBytes > NEAR_KEY_BYTES) __builtin_prefetch(record + RECORD_KEY + row[i].keyBytes, 0);
-    }
-  }
+  Line *lines[BATCH_ROWS];
+  KnownRow known[BATCH_ROWS + 1];
+  PlacedRow fresh[BATCH_ROWS + 1], away[BATCH_ROWS];
+  u32 knownRows = 0, freshRows = 0, awayRows = 0;
   Window *window = NULL;
   u64 clicksOfWindow = 0;
   for (u32 i = 0; i < rows; i++) {
@@ -437,36 +430,61 @@ static void count(const Row *row, u32 rows) {
       clicksOfWindow = 0;
       window = row[i].window;
     }
-    const u8 *key = row[i].key;
-    u32 keyBytes = row[i].keyBytes;
-    u32 hash = row[i].hash;
-    u64 clicks = load32(key + keyBytes);
-    Line *line = entries[i].line;
-    u32 place = entries[i].place;
-    clicksOfWindow += clicks;
-    if (place != LINE_ENTRIES) {
-      u32 record = line->record[place];
-      if (record == 0) {
-        u32 bytes = recordBytes(keyBytes);
-        record = startOf(window->arenaAt, bytes);
-        if (record + bytes <= window->arenaEnd) {
-          window->arenaAt = record + bytes;
-          store64(area + record, clicks);
-          copyKey(area + record + RECORD_KEY, key, keyBytes);
-          line->hash[place] = hash;
-          line->record[place] = record;
-          window->rows++;
-          continue;
-        }
-      } else if (line->hash[place] == hash && sameKey(key, area + record + RECORD_KEY, keyBytes)) {
-        store64(area + record, load64(area + record) + clicks);
-        continue;
-      }
-    }
-    away[awayRows++] = i;
+    clicksOfWindow += load32(row[i].key + row[i].keyBytes);
+    lines[i] = lineAt(window, (row[i].hash >> window->shift) << LINE_LOG2);
+    __builtin_prefetch(lines[i], 1);
   }
   window->clicks += clicksOfWindow;
-  for (u32 i = 0; i < awayRows; i++) countAway(&row[away[i]], entries[away[i]]);
+
+  for (u32 i = 0; i < rows; i++) {
+    Line *line = lines[i];
+    u32 places = placesInLine(line, row[i].hash);
+    if (places == 0) {
+      Line *next = lineBehind(row[i].window, line);
+      __builtin_prefetch(next, 1);
+      away[awayRows++] = (PlacedRow){.row = &row[i], .entry = {.line = next, .place = LINE_ENTRIES}};
+      continue;
+    }
+    u32 place = (u32)__builtin_ctz(places);
+    u8 *record = area + line->record[place];
+    /* As early as here: in a loop of nothing else, as the kernel needs for its stores, it is slower. */
+    __builtin_prefetch(record, 1);
+    if (row[i].keyBytes > NEAR_KEY_BYTES) __builtin_prefetch(record + RECORD_KEY + row[i].keyBytes, 0);
+    /* Both are written, and one list goes on. */
+    known[knownRows] = (KnownRow){.row = &row[i], .record = record};
+    fresh[freshRows] = (PlacedRow){.row = &row[i], .entry = {.line = line, .place = place}};
+    knownRows += line->record[place] != 0;
+    freshRows += line->record[place] == 0;
+  }
+
+  for (u32 i = 0; i < knownRows; i++) {
+    const Row *at = known[i].row;
+    u8 *record = known[i].record;
+    if (at->keyBytes >= 16 && sameKey(at->key, record + RECORD_KEY, at->keyBytes)) {
+      store64(record, load64(record) + load32(at->key + at->keyBytes));
+    } else {
+      away[awayRows++] = (PlacedRow){.row = at, .entry = {.line = lines[at - row], .place = LINE_ENTRIES}};
+    }
+  }
+
+  for (u32 i = 0; i < freshRows; i++) {
+    const Row *at = fresh[i].row;
+    Entry entry = fresh[i].entry;
+    u32 bytes = recordBytes(at->keyBytes);
+    window = at->window;
+    u32 record = startOf(window->arenaAt, bytes);
+    /* Another row of this batch may have taken the entry. */
+    if (entry.line->record[entry.place] == 0 && record + bytes <= window->arenaEnd) {
+      window->arenaAt = record + bytes;
+      store64(area + record, load32(at->key + at->keyBytes));
+      copyKey(area + record + RECORD_KEY, at->key, at->keyBytes);
+      takeEntry(entry.line, entry.place, at->hash, record);
+      window->rows++;
+    } else {
+      away[awayRows++] = fresh[i];
+    }
+  }
+  for (u32 i = 0; i < awayRows; i++) countAway(away[i].row, away[i].entry);
 }
 
 static void ingest(const u8 *body, u32 bytes, u32 rows) {
