@@ -8,7 +8,7 @@ import { UNIT_BYTES } from "../wire/raw-click.ts";
 import { skipRejectedClick } from "../wire/rejected-click.ts";
 import { respond } from "./app.ts";
 import type { Env } from "./config.ts";
-import { REJECTED_KEPT_AT_ONCE_MAX } from "./limits.ts";
+import { REFUSED_BODY_BYTES_MAX, REJECTED_KEPT_AT_ONCE_MAX } from "./limits.ts";
 import { setShardCount } from "./shard/fixtures.ts";
 
 const SHARDS = 4;
@@ -208,11 +208,11 @@ describe("gzip", () => {
     expect(await response.json()).toMatchObject({ accepted: 3 });
   });
 
-  test("that inflates to nothing, for ever, is refused at the limit of what is compressed", async () => {
+  test("that inflates to nothing, for ever, is refused at the limit of what is taken", async () => {
     const head = (await gzip("")).subarray(0, 10);
     // A stored block of no bytes, which is not the last: 5 bytes.
     const empty = Uint8Array.from({ length: 5 * 1_000 }, (_, i) => [0, 0, 0, 0xff, 0xff][i % 5]!);
-    const piecesMax = (4 * BODY_BYTES_MAX) / empty.length;
+    const piecesMax = (4 * REFUSED_BODY_BYTES_MAX) / empty.length;
     let sent = 0;
     const body = inPieces((number) => {
       sent = number;
@@ -220,7 +220,9 @@ describe("gzip", () => {
     });
     const response = await send(body, { "content-encoding": "gzip" });
     expect(await problemOf(response)).toMatchObject({ status: 413, code: "too_large" });
-    expect(sent).toBeLessThan(piecesMax / 2);
+    // Read on, for the sender to hear the answer, and no further.
+    expect(sent).toBeGreaterThan(REFUSED_BODY_BYTES_MAX / empty.length);
+    expect(sent).toBeLessThan((1.1 * REFUSED_BODY_BYTES_MAX) / empty.length);
   });
 
   const bomb = gzip(new Uint8Array(64 * 1_000_000).fill(0x20));

@@ -1,5 +1,5 @@
 /** The edge's own limits, each with its unit and the sum that chose it. */
-import { BLOCK_BODY_BYTES_MAX } from "../wire/limits.ts";
+import { BLOCK_BODY_BYTES_MAX, BODY_BYTES_MAX } from "../wire/limits.ts";
 import { RAW_CLICK_BYTES_MAX } from "../wire/raw-click.ts";
 import { REJECTED_CLICK_BYTES_MAX } from "../wire/rejected-click.ts";
 
@@ -81,6 +81,12 @@ export const TOO_OLD_KEPT_EVERY_MS = 1_000;
 
 /** Keys whose allowance is remembered; beyond, the one that asked longest ago starts afresh. */
 export const REJECTED_KEYS_MAX = 10_000;
+
+/**
+ * Bytes of a refused body that are read, and dropped, so that its sender hears why: eight times what is accepted. An
+ * SDK whose queue grew over the limit is within it; what is longer is hardly a batch, and may lose the answer.
+ */
+export const REFUSED_BODY_BYTES_MAX = 8 * BODY_BYTES_MAX;
 
 /**
  * An isolate gathers refused requests for this long before it tells a shard: a flood of them costs one

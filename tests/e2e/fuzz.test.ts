@@ -1,6 +1,8 @@
 /** A short fuzz run over HTTP against the whole stack: every answer is right, and the tables agree. */
+import { request } from "node:http";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { REFUSED_BODY_BYTES_MAX } from "../../edge/limits.ts";
 import { BODY_BYTES_MAX } from "../../wire/limits.ts";
 import { differences, fuzzOverHttp } from "../fuzz/over-http.ts";
 import { residentBytes } from "../helpers/resident-bytes.ts";
@@ -52,3 +54,39 @@ test("gzip that would be 900 MB, sixteen times at once, is refused before it has
   // Half of one of them; 140 MB were seen for all.
   expect((await residentBytes(pid)) - before).toBeLessThan(450_000_000);
 });
+
+test.each<[string, Record<string, string>]>([
+  ["that says its length", {}],
+  ["in chunks", { "transfer-encoding": "chunked" }],
+  ["of a type that is not read", { "content-type": "image/png" }],
+])("whoever sends a body of several megabytes hears why it is refused: one %s", async (_, more) => {
+  const headers = { "content-type": "application/json", ...more };
+  for (const bytes of [BODY_BYTES_MAX + 1, 2 * BODY_BYTES_MAX, REFUSED_BODY_BYTES_MAX]) {
+    for (let time = 0; time < 10; time++) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other, on connections that are kept
+      const status = await postedByNode(headers, Buffer.alloc(bytes, " "));
+      expect({ bytes, time, status }).toEqual({
+        bytes,
+        time,
+        status: headers["content-type"] === "image/png" ? 415 : 413,
+      });
+    }
+  }
+});
+
+/** The status of the answer, if the connection does not break before. */
+function postedByNode(headers: Record<string, string>, body: Buffer): Promise<number> {
+  const length = "transfer-encoding" in headers ? {} : { "content-length": body.length };
+  return new Promise((resolve, reject) => {
+    const sending = request(
+      `${t.stack.urls.edge}/v1/clicks`,
+      { method: "POST", headers: { ...headers, ...length } },
+      (response) => {
+        response.resume();
+        response.once("end", () => resolve(response.statusCode!));
+      },
+    );
+    sending.once("error", reject);
+    sending.end(body);
+  });
+}
