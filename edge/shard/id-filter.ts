@@ -34,11 +34,10 @@ export class IdFilter {
   mayHave(low: number, high: number): boolean {
     const { words } = this;
     const scale = this.#scale;
-    // The products are exact: 32 bits of hash, and a number of bits that is a multiple of 32 and below 2^21 words.
-    const bit0 = (low * scale) | 0;
-    const bit1 = (((low + high) >>> 0) * scale) | 0;
-    const bit2 = (((low + 2 * high) >>> 0) * scale) | 0;
-    const bit3 = (((low + 3 * high) >>> 0) * scale) | 0;
+    const bit0 = bitOf(low, scale);
+    const bit1 = bitOf(low + high, scale);
+    const bit2 = bitOf(low + 2 * high, scale);
+    const bit3 = bitOf(low + 3 * high, scale);
     // Four at once: after each one alone, half of all ids that are not there are told, which is a branch that nobody can guess.
     const first =
       (words[bit0 >>> 5]! >>> bit0) &
@@ -46,21 +45,22 @@ export class IdFilter {
       (words[bit2 >>> 5]! >>> bit2) &
       (words[bit3 >>> 5]! >>> bit3);
     if ((first & 1) === 0) return false;
-    let hash = (low + 4 * high) | 0;
     for (let probe = 4; probe < PROBES; probe++) {
-      const bit = ((hash >>> 0) * scale) | 0;
-      if ((words[bit >>> 5]! & (1 << (bit & 31))) === 0) return false;
-      hash = (hash + high) | 0;
+      const bit = bitOf(low + probe * high, scale);
+      if (((words[bit >>> 5]! >>> bit) & 1) === 0) return false;
     }
     return true;
   }
 
   #add(low: number, high: number): void {
-    let hash = low;
     for (let probe = 0; probe < PROBES; probe++) {
-      const bit = ((hash >>> 0) * this.#scale) | 0;
+      const bit = bitOf(low + probe * high, this.#scale);
       this.words[bit >>> 5]! |= 1 << (bit & 31);
-      hash = (hash + high) | 0;
     }
   }
+}
+
+/** Of the low 32 bits of `hash`. The product is exact: 32 bits, and a number of bits that is a multiple of 32 and below 2^21 words. */
+function bitOf(hash: number, scale: number): number {
+  return ((hash >>> 0) * scale) | 0;
 }

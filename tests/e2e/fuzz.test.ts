@@ -55,24 +55,22 @@ test("gzip that would be 900 MB, sixteen times at once, is refused before it has
   expect((await residentBytes(pid)) - before).toBeLessThan(450_000_000);
 });
 
-test.each<[string, Record<string, string>]>([
-  ["that says its length", {}],
-  ["in chunks", { "transfer-encoding": "chunked" }],
-  ["of a type that is not read", { "content-type": "image/png" }],
-])("whoever sends a body of several megabytes hears why it is refused: one %s", async (_, more) => {
-  const headers = { "content-type": "application/json", ...more };
-  for (const bytes of [BODY_BYTES_MAX + 1, 2 * BODY_BYTES_MAX, REFUSED_BODY_BYTES_MAX]) {
-    for (let time = 0; time < 10; time++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other, on connections that are kept
-      const status = await postedByNode(headers, Buffer.alloc(bytes, " "));
-      expect({ bytes, time, status }).toEqual({
-        bytes,
-        time,
-        status: headers["content-type"] === "image/png" ? 415 : 413,
-      });
+test.each<[string, Record<string, string>, number]>([
+  ["that says its length", { "content-type": "application/json" }, 413],
+  ["in chunks", { "content-type": "application/json", "transfer-encoding": "chunked" }, 413],
+  ["of a type that is not read", { "content-type": "image/png" }, 415],
+])(
+  "whoever sends a body of several megabytes hears why it is refused: one %s",
+  async (_, headers, status) => {
+    for (const bytes of [BODY_BYTES_MAX + 1, 2 * BODY_BYTES_MAX, REFUSED_BODY_BYTES_MAX]) {
+      for (let time = 0; time < 10; time++) {
+        // oxlint-disable-next-line no-await-in-loop -- one after the other, on connections that are kept
+        const answered = await postedByNode(headers, Buffer.alloc(bytes, " "));
+        expect({ bytes, time, answered }).toEqual({ bytes, time, answered: status });
+      }
     }
-  }
-});
+  },
+);
 
 /** The status of the answer, if the connection does not break before. */
 function postedByNode(headers: Record<string, string>, body: Buffer): Promise<number> {
