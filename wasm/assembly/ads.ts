@@ -20,9 +20,8 @@ import {
   entryBehind,
   entryInLine,
   LINE_BYTES,
-  LINE_LOG2,
+  lineOffset,
   lineBehind,
-  tableShift,
   takeEntry,
 } from "./table";
 
@@ -83,7 +82,7 @@ export function hasAdTable(): bool {
 
 /** The line of the table where an ad of that hash belongs. */
 export function adLine(hash: u32): usize {
-  return table + ((hash >> tableShift(tableLog2)) << LINE_LOG2);
+  return table + lineOffset(hash, (1 as u64) << tableLog2);
 }
 
 function tableMask(): u32 {

@@ -38,7 +38,7 @@ import {
   INVALID_REASON_BYTES_MAX,
 } from "./constants.generated";
 import { keyHash } from "./key-hash";
-import { copyBytes, differenceOf, sameKey } from "./keys";
+import { copyBytes, differenceOf, sameShortKey } from "./keys";
 import { ROW_INDEX_ENTRY_BYTES, rowIndex, transfer } from "./memory";
 import {
   addClicks,
@@ -47,7 +47,8 @@ import {
   entryInLine,
   firstPlace,
   isLong,
-  LINE_LOG2,
+  LINE_BYTES,
+  lineOffset,
   lineBehind,
   placesInLine,
   RECORD_KEY,
@@ -67,7 +68,6 @@ import {
   WINDOW_ARENA_END,
   WINDOW_CLICKS,
   WINDOW_MASK,
-  WINDOW_SHIFT,
   WINDOW_TABLE,
   windowFor,
 } from "./windows";
@@ -136,9 +136,10 @@ function ingest<T>(bytes: u32, rows: u32): u32 {
   return fault;
 }
 
-/** Pass 1. */
+/** Pass 1. Rows that follow each other in one window are announced together. */
 function check<T>(bytes: u32, rows: u32): u32 {
   const end = transfer + bytes;
+  const clicksEnd = end - sizeof<T>();
   // Beyond BLOCK_ROWS_MAX, the bytes come to their end first.
   const indexEnd = rowIndex + min(rows, BLOCK_ROWS_MAX + 1) * ROW_INDEX_ENTRY_BYTES;
   let at = transfer;
@@ -146,56 +147,57 @@ function check<T>(bytes: u32, rows: u32): u32 {
   let window: usize = 0;
   // Any but that of the first row.
   let start = ~load<u32>(at);
-  // Of the rows in a row that are in one window, the first one.
-  let firstAt = at;
-  let firstIndex = index;
   let hasMemory = true;
   let fault = FAULT_NONE;
-  for (; index < indexEnd; index += ROW_INDEX_ENTRY_BYTES) {
-    const key = at + 4;
-    // What stands behind the end is garbage, but it is ours: one check of the row's end covers it.
-    const adIdBytes = load<u8>(key) as u32;
-    let next = key + 1 + adIdBytes;
-    const countryBytes = load<u8>(next) as u32;
-    next += 1 + countryBytes;
-    const deviceBytes = load<u8>(next) as u32;
-    next += 1 + deviceBytes;
-    const reasonBytes = load<u8>(next) as u32;
-    next += 1 + reasonBytes;
-    // Negative if one of them is: signs are cheaper than comparisons.
-    const room =
-      ((end - next - sizeof<T>()) as i32) |
-      ((AD_ID_BYTES_MAX - adIdBytes) as i32) |
-      ((COUNTRY_BYTES_MAX - countryBytes) as i32) |
-      ((DEVICE_BYTES_MAX - deviceBytes) as i32) |
-      ((INVALID_REASON_BYTES_MAX - reasonBytes) as i32);
-    if (room < 0) {
-      fault = rowFault<T>(at, end);
-      break;
+  while (true) {
+    const firstAt = at;
+    const firstIndex = index;
+    let rowStart = start;
+    for (; index < indexEnd; index += ROW_INDEX_ENTRY_BYTES) {
+      // The next row's place waits for four lengths, one after the other: nothing else stands between their loads.
+      // What stands behind the end is garbage, but it is ours: one check of the row's end covers it.
+      const adIdBytes = load<u8>(at, 4) as u32;
+      const country = at + adIdBytes;
+      const countryBytes = load<u8>(country, 5) as u32;
+      const device = country + countryBytes;
+      const deviceBytes = load<u8>(device, 6) as u32;
+      const reason = device + deviceBytes;
+      const next = reason + (8 + sizeof<T>());
+      const reasonBytes = load<u8>(reason, 7) as u32;
+      const clicksAt = reason + reasonBytes + 8;
+      // Above 127 if a length is above its limit.
+      const excess =
+        (adIdBytes + (127 - AD_ID_BYTES_MAX)) |
+        (countryBytes + (127 - COUNTRY_BYTES_MAX)) |
+        (deviceBytes + (127 - DEVICE_BYTES_MAX)) |
+        (reasonBytes + (127 - INVALID_REASON_BYTES_MAX));
+      if (excess > 127 || clicksAt > clicksEnd) {
+        fault = rowFault<T>(at, end);
+        break;
+      }
+      const clicks = load<T>(clicksAt);
+      if (sizeof<T>() == 4 ? clicks == 0 : (clicks as u64) - 1 >= SAFE_MAX) {
+        fault = fail(clicksFault(clicks as u64), clicksAt);
+        break;
+      }
+      rowStart = load<u32>(at);
+      // It is read again when its window is known.
+      if (rowStart != start) break;
+      const key = at + 4;
+      const keyBytes = (clicksAt - key) as u32;
+      store<u32>(index, key as u32);
+      store<u32>(index, keyBytes, 4);
+      store<u32>(index, (keyHash(key, keyBytes) >> 32) as u32, 8);
+      store<u32>(index, window as u32, 12);
+      at = next + reasonBytes;
     }
-    const clicks = load<T>(next) as u64;
-    if (sizeof<T>() == 4 ? clicks == 0 : clicks - 1 >= SAFE_MAX) {
-      fault = fail(clicksFault(clicks), next);
-      break;
-    }
-    const rowStart = load<u32>(at);
-    if (rowStart != start) {
-      if (window != 0) announceRows<T>(window, index - firstIndex, at - firstAt);
-      firstIndex = index;
-      firstAt = at;
-      start = rowStart;
-      window = windowFor(start);
-      // Not said yet: the rest of the block may have a fault of its own.
-      if (window == 0) hasMemory = false;
-    }
-    const keyBytes = (next - key) as u32;
-    store<u32>(index, key as u32);
-    store<u32>(index, keyBytes, 4);
-    store<u32>(index, (keyHash(key, keyBytes) >> 32) as u32, 8);
-    store<u32>(index, window as u32, 12);
-    at = next + sizeof<T>();
+    if (window != 0) announceRows<T>(window, index - firstIndex, at - firstAt);
+    if (fault != FAULT_NONE || rowStart == start) break;
+    start = rowStart;
+    window = windowFor(start);
+    // Not said yet: the rest of the block may have a fault of its own.
+    if (window == 0) hasMemory = false;
   }
-  if (window != 0) announceRows<T>(window, index - firstIndex, at - firstAt);
   if (fault != FAULT_NONE) return fault;
   if (at != end) return fail(FAULT_LEFT_OVER, at);
   return hasMemory ? FAULT_NONE : FAULT_OUT_OF_MEMORY;
@@ -250,25 +252,21 @@ function stringFault(string: i32): u32 {
 function count<T>(index: usize, rows: u32): void {
   const indexEnd = index + rows * ROW_INDEX_ENTRY_BYTES;
   const linesEnd = lines + rows * LINE_ADDRESS_BYTES;
-  let window: usize = 0;
-  let table: usize = 0;
-  let shift: u32 = 0;
-  let clicksOfWindow: u64 = 0;
   let slot = lines;
-  for (let row = index; row < indexEnd; row += ROW_INDEX_ENTRY_BYTES) {
-    const rowWindow: usize = load<u32>(row, 12);
-    if (rowWindow != window) {
-      if (window != 0) addToWindow(window, clicksOfWindow);
-      clicksOfWindow = 0;
-      window = rowWindow;
-      table = load<u32>(window, WINDOW_TABLE);
-      shift = load<u32>(window, WINDOW_SHIFT);
-    }
-    clicksOfWindow += clicksOfRow<T>(row);
-    store<u32>(slot, (table as u32) + ((load<u32>(row, 8) >> shift) << LINE_LOG2));
-    slot += LINE_ADDRESS_BYTES;
+  let next = index;
+  while (next < indexEnd) {
+    const window: usize = load<u32>(next, 12);
+    const table = load<u32>(window, WINDOW_TABLE);
+    const tableBytes = (load<u32>(window, WINDOW_MASK) as u64) + LINE_BYTES;
+    let clicks: u64 = 0;
+    do {
+      clicks += clicksOfRow<T>(next);
+      store<u32>(slot, table + lineOffset(load<u32>(next, 8), tableBytes));
+      slot += LINE_ADDRESS_BYTES;
+      next += ROW_INDEX_ENTRY_BYTES;
+    } while (next < indexEnd && load<u32>(next, 12) == (window as u32));
+    addToWindow(window, clicks);
   }
-  addToWindow(window, clicksOfWindow);
   for (slot = lines; slot < linesEnd; slot += LINE_ADDRESS_BYTES) warmLine(load<u32>(slot));
 
   let known = listedRows;
@@ -280,7 +278,7 @@ function count<T>(index: usize, rows: u32): void {
     slot += LINE_ADDRESS_BYTES;
     const places = placesInLine(line, load<u32>(row, 8));
     if (places == 0) {
-      window = load<u32>(row, 12);
+      const window: usize = load<u32>(row, 12);
       const next = lineBehind(
         line,
         load<u32>(window, WINDOW_TABLE),
@@ -321,37 +319,33 @@ function count<T>(index: usize, rows: u32): void {
     }
   }
 
-  window = 0;
-  let arenaAt: usize = 0;
-  let arenaEnd: usize = 0;
-  let newOfWindow: u32 = 0;
   let newRows: u32 = 0;
-  for (let at = lastListedRow; at > fresh; at -= LISTED_ROW_BYTES) {
-    const row: usize = load<u32>(at);
-    const entry: usize = load<u32>(at, 4);
-    const rowWindow: usize = load<u32>(row, 12);
-    if (rowWindow != window) {
-      if (window != 0) addedInChunk(window, newOfWindow, arenaAt);
-      newRows += newOfWindow;
-      newOfWindow = 0;
-      window = rowWindow;
-      arenaAt = load<u32>(window, WINDOW_ARENA_AT);
-      arenaEnd = load<u32>(window, WINDOW_ARENA_END);
-    }
-    const keyBytes = load<u32>(row, 4);
-    const bytes = recordBytes(keyBytes);
-    const record = startOf(arenaAt, bytes);
-    // Another row of this batch may have taken the entry.
-    if (load<u32>(entry, ENTRY_RECORD) == 0 && record + bytes <= arenaEnd) {
-      arenaAt = record + bytes;
-      newOfWindow++;
-      fill(entry, record, load<u32>(row, 8), load<u32>(row), keyBytes, clicksOfRow<T>(row));
-    } else {
-      away = list(away, row, entry);
-    }
+  let at = lastListedRow;
+  while (at > fresh) {
+    const window: usize = load<u32>(load<u32>(at), 12);
+    const arenaEnd: usize = load<u32>(window, WINDOW_ARENA_END);
+    let arenaAt: usize = load<u32>(window, WINDOW_ARENA_AT);
+    let added: u32 = 0;
+    do {
+      const row: usize = load<u32>(at);
+      if (load<u32>(row, 12) != (window as u32)) break;
+      const entry: usize = load<u32>(at, 4);
+      const keyBytes = load<u32>(row, 4);
+      const bytes = recordBytes(keyBytes);
+      const record = startOf(arenaAt);
+      // Another row of this batch may have taken the entry.
+      if (load<u32>(entry, ENTRY_RECORD) == 0 && record + bytes <= arenaEnd) {
+        arenaAt = record + bytes;
+        added++;
+        fill(entry, record, load<u32>(row, 8), load<u32>(row), keyBytes, clicksOfRow<T>(row));
+      } else {
+        away = list(away, row, entry);
+      }
+      at -= LISTED_ROW_BYTES;
+    } while (at > fresh);
+    addedInChunk(window, added, arenaAt);
+    newRows += added;
   }
-  if (window != 0) addedInChunk(window, newOfWindow, arenaAt);
-  newRows += newOfWindow;
 
   for (let at = awayRows; at < away; at += LISTED_ROW_BYTES) {
     const row: usize = load<u32>(at);
@@ -389,9 +383,17 @@ function countAway(row: usize, from: usize, clicks: u64): bool {
       addedInChunk(window, 1, added + recordBytes(keyBytes));
       return true;
     }
-    if (load<u32>(entry) == hash && sameKey(key, record + RECORD_KEY, keyBytes)) {
-      addClicks(record, clicks);
-      return false;
+    if (load<u32>(entry) == hash) {
+      const stored = record + RECORD_KEY;
+      // No call for most keys here either.
+      const isSame =
+        keyBytes < 16
+          ? sameShortKey(key, stored, keyBytes)
+          : !v128.any_true(differenceOf(key, stored, keyBytes));
+      if (isSame) {
+        addClicks(record, clicks);
+        return false;
+      }
     }
     entry = entryBehind(entry, table, mask);
   }

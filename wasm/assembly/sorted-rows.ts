@@ -14,7 +14,8 @@ import {
   ENTRY_RECORD,
   LINE_BYTES,
   LINE_ENTRIES,
-  LINE_LOG2,
+  leastHash,
+  lineOffset,
   offsetBefore,
   offsetBehind,
   rankRecords,
@@ -22,7 +23,7 @@ import {
   takenInLine,
   warmRecord,
 } from "./table";
-import { WINDOW_MASK, WINDOW_ROWS, WINDOW_SHIFT, WINDOW_TABLE } from "./windows";
+import { tableLog2, WINDOW_MASK, WINDOW_ROWS, WINDOW_TABLE } from "./windows";
 
 /** Rows that are handed out at a time: enough to cover cache misses (ingest.ts). */
 export const SORTED_BATCH_ROWS: u32 = 256;
@@ -36,7 +37,7 @@ const NO_OFFSET: u32 = u32.MAX_VALUE;
 
 let table: usize = 0;
 let mask: u32 = 0;
-let shift: u32 = 0;
+let log2: u32 = 0;
 /** Offset of the next entry to look at. */
 let at: u32 = 0;
 let rowsLeft: u32 = 0;
@@ -49,7 +50,7 @@ let overEnd: u32 = NO_OFFSET;
 export function beginRows(window: usize): void {
   table = load<u32>(window, WINDOW_TABLE);
   mask = load<u32>(window, WINDOW_MASK);
-  shift = load<u32>(window, WINDOW_SHIFT);
+  log2 = tableLog2(window);
   rowsLeft = load<u32>(window, WINDOW_ROWS);
   at = 0;
   sortedUntil = 0;
@@ -61,7 +62,8 @@ export function beginRows(window: usize): void {
   sortedUntil = endOfCluster(0);
   sortCluster(overEnd, sortedUntil);
   // What belongs before the end stands at the start now, before all that belongs there.
-  while (at != sortedUntil && (load<u32>(table + at) >> shift) << LINE_LOG2 >= overEnd) {
+  const tableBytes: u64 = (1 as u64) << log2;
+  while (at != sortedUntil && lineOffset(load<u32>(table + at), tableBytes) >= overEnd) {
     at = offsetBehind(at, mask);
   }
 }
@@ -125,7 +127,7 @@ function endOfCluster(offset: u32): u32 {
 /** By insertion: clusters are short, and nearly in order. */
 function sortCluster(first: u32, end: u32): void {
   // Hashes count from where the cluster begins, for it may go over the end.
-  const base = (first >> LINE_LOG2) << shift;
+  const base = leastHash(first, log2);
   for (let from = offsetBehind(first, mask); from != end; from = offsetBehind(from, mask)) {
     const hash = load<u32>(table + from);
     const record = load<u32>(table + from, ENTRY_RECORD);

@@ -18,7 +18,7 @@
  * WebAssembly has no prefetch. But a store waits outside the processor's window of instructions until its
  * line is there, where a load waits inside: so lines and records are written to before they are needed.
  */
-export const LINE_LOG2: u32 = 6;
+const LINE_LOG2: u32 = 6;
 export const LINE_BYTES: u32 = 1 << LINE_LOG2;
 export const LINE_ENTRIES: u32 = 7;
 const LANES: u32 = (1 << LINE_ENTRIES) - 1;
@@ -32,9 +32,19 @@ const CLICKS_MASK: u64 = ((1 as u64) << 56) - 1;
 /** A record of this many bytes of key is in one line of the cache, or nearly. */
 const NEAR_KEY_BYTES: u32 = 56;
 
-/** A hash shifted by this is the number of the line it belongs to, in a table of 2^log2 bytes. */
-export function tableShift(log2: u32): u32 {
-  return 32 - (log2 - LINE_LOG2);
+/**
+ * Offset of the line where a key of that hash belongs: the highest bits of the hash are the line's number.
+ * A product, not a shift: V8 masks the count of a shift and keeps a register for it.
+ *
+ * @param tableBytes 2^log2
+ */
+export function lineOffset(hash: u32, tableBytes: u64): u32 {
+  return ((((hash as u64) * tableBytes) >> 32) as u32) & ~(LINE_BYTES - 1);
+}
+
+/** The least hash of the keys that belong to the line at `offset` of a table of 2^log2 bytes. */
+export function leastHash(offset: u32, log2: u32): u32 {
+  return (offset >> LINE_LOG2) << (32 - (log2 - LINE_LOG2));
 }
 
 /** Entries of a table of 2^log2 bytes. */
@@ -158,13 +168,13 @@ export function clicksOf(record: usize): u64 {
 /** Copies all entries of a table into a larger one, which is empty. */
 export function copyEntries(from: usize, fromBytes: u32, to: usize, log2: u32): void {
   const mask: u32 = ((1 as u32) << log2) - LINE_BYTES;
-  const shift = tableShift(log2);
+  const tableBytes: u64 = (1 as u64) << log2;
   for (let line = from; line < from + fromBytes; line += LINE_BYTES) {
     const taken = line + (takenInLine(line) << 2);
     for (let entry = line; entry < taken; entry += 4) {
       const hash = load<u32>(entry);
       const record = load<u32>(entry, ENTRY_RECORD);
-      let copyTo = to + ((hash >> shift) << LINE_LOG2);
+      let copyTo = to + lineOffset(hash, tableBytes);
       // Read once: it has just been written, for the key before.
       let there = load<u32>(copyTo, LINE_TAKEN);
       while (there == LANES) {

@@ -16,14 +16,12 @@
  *     44 u32 rows the block may add
  *     48 u32 record bytes the block may add
  *     52 u32 next touched window
- *     56 u32 shift: hash >>> this is the
- *            line where an entry belongs
- *     60 u32 rows that are to be restored
+ *     56 u32 rows that are to be restored
  */
 import { PARTIAL_KEY_BYTES_MAX } from "./constants.generated";
 import { give, SLACK_BYTES, take, takeAllBack } from "./memory";
 import { runCount } from "./runs";
-import { copyEntries, entriesOf, LINE_BYTES, RECORD_KEY, tableShift } from "./table";
+import { copyEntries, entriesOf, LINE_BYTES, RECORD_KEY } from "./table";
 
 export const WINDOW_TABLE: usize = 4;
 export const WINDOW_MASK: usize = 8;
@@ -37,8 +35,7 @@ const WINDOW_SPARE_BYTES: usize = 40;
 const WINDOW_PENDING_ROWS: usize = 44;
 const WINDOW_PENDING_BYTES: usize = 48;
 const WINDOW_NEXT_TOUCHED: usize = 52;
-export const WINDOW_SHIFT: usize = 56;
-const WINDOW_PROMISED: usize = 60;
+const WINDOW_PROMISED: usize = 56;
 /** A run takes over the record of its window (runs.ts). */
 export const WINDOW_LOG2: u32 = 6;
 
@@ -240,15 +237,15 @@ function reserveTable(window: usize): bool {
   }
   store<u32>(window, table as u32, WINDOW_TABLE);
   store<u32>(window, bytes - LINE_BYTES, WINDOW_MASK);
-  store<u32>(window, tableShift(log2), WINDOW_SHIFT);
   return true;
 }
 
-function tableLog2(window: usize): u32 {
+/** log2 of the table's bytes, if there is a table. */
+export function tableLog2(window: usize): u32 {
   return 32 - clz<u32>(load<u32>(window, WINDOW_MASK));
 }
 
-/** A record that would go over a line's end leaves so little of the line out, to be in one. */
+/** A record leaves out so little of a line, to be in one. */
 const LINE_REST_BYTES: u32 = 16;
 
 /** What a record takes of an arena at most, beyond its key: what is left out before it, its clicks, and what fills it up to 8. */
@@ -324,7 +321,7 @@ export function newRecord(window: usize, keyBytes: u32): usize {
 /** Where the arena's current chunk has room for a record; 0 when it has none. */
 function roomInChunk(window: usize, keyBytes: u32): usize {
   const bytes = recordBytes(keyBytes);
-  const at = startOf(load<u32>(window, WINDOW_ARENA_AT), bytes);
+  const at = startOf(load<u32>(window, WINDOW_ARENA_AT));
   return at + bytes > (load<u32>(window, WINDOW_ARENA_END) as usize) ? 0 : at;
 }
 
@@ -335,9 +332,9 @@ export function addedInChunk(window: usize, rows: u32, arenaAt: usize): void {
 }
 
 /** Where a record begins that may begin at `at`. */
-export function startOf(at: usize, bytes: u32): usize {
+export function startOf(at: usize): usize {
   const rest = LINE_BYTES - ((at as u32) & (LINE_BYTES - 1));
-  return rest < bytes && rest <= LINE_REST_BYTES ? at + rest : at;
+  return rest <= LINE_REST_BYTES ? at + rest : at;
 }
 
 export function giveTable(window: usize): void {

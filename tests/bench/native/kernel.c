@@ -224,7 +224,7 @@ static void reserveTable(Window *window) {
   window->log2 = log2;
 }
 
-/* A record that would go over a line's end leaves so little of the line out, to be in one. */
+/* A record leaves out so little of a line, to be in one. */
 enum { LINE_REST = 16 };
 
 static u32 recordBytes(u32 keyBytes) { return (RECORD_KEY + keyBytes + 7) & ~7u; }
@@ -268,20 +268,20 @@ static void reserveArena(Window *window) {
   }
 }
 
-static u32 startOf(u32 at, u32 bytes) {
+static u32 startOf(u32 at) {
   u32 rest = sizeof(Line) - at % sizeof(Line);
-  return rest < bytes && rest <= LINE_REST ? at + rest : at;
+  return rest <= LINE_REST ? at + rest : at;
 }
 
 static u32 newRecord(Window *window, u32 keyBytes) {
   u32 bytes = recordBytes(keyBytes);
-  u32 at = startOf(window->arenaAt, bytes);
+  u32 at = startOf(window->arenaAt);
   if (at + bytes > window->arenaEnd) {
     u32 next = load32(area + window->chunk);
     if (next == 0) fail("the arena was not reserved");
     window->spareBytes -= surelyFits(chunkRoom(load32(area + next + 4)));
     enterChunk(window, next);
-    at = startOf(window->arenaAt, bytes);
+    at = startOf(window->arenaAt);
   }
   window->arenaAt = at + bytes;
   return at;
@@ -472,7 +472,7 @@ static void count(const Row *row, u32 rows) {
     Entry entry = fresh[i].entry;
     u32 bytes = recordBytes(at->keyBytes);
     window = at->window;
-    u32 record = startOf(window->arenaAt, bytes);
+    u32 record = startOf(window->arenaAt);
     /* Another row of this batch may have taken the entry. */
     if (entry.line->record[entry.place] == 0 && record + bytes <= window->arenaEnd) {
       window->arenaAt = record + bytes;
