@@ -14,7 +14,6 @@ import { readCase } from "./case-blocks.ts";
 import { CASES, writeCase } from "./cases.ts";
 import type { WrittenCase } from "./cases.ts";
 import { expectedTop } from "./expected-top.ts";
-import { PASSES } from "./group-by.ts";
 import { kernelRound } from "./kernel-round.ts";
 import type { CreateKernel, MeasuredKernel } from "./kernel-work.ts";
 import { createMapGroupBy } from "./map-group-by.ts";
@@ -30,6 +29,7 @@ const ROWS = 5_000;
 /** In a list's row: window_end, windows, rank, an id of 11 bytes. */
 const TOP_CLICKS_OFFSET = 4 + 2 + 2 + 1 + 11;
 const KERNEL: KernelOutcome = {
+  passes: 5,
   memoryBytes: 1,
   closeSeconds: 1,
   topSeconds: 1,
@@ -128,9 +128,9 @@ test("a round of the kernel comes to the counts of the others, without a fault",
   const { kernel } = outcome;
   expect(kernel!.faults).toEqual([]);
   // Each pass leaves the same runs, the largest of the newest window; restored were those before the last.
-  const rowsOfPass = kernel!.runRows / PASSES;
+  const rowsOfPass = kernel!.runRows / kernel!.passes;
   expect(kernel!.dumpedRunRows).toBeGreaterThan(rowsOfPass / 2);
-  expect(kernel!.restoredRows).toBe(outcome.tally.keys + rowsOfPass * (PASSES - 1));
+  expect(kernel!.restoredRows).toBe(outcome.tally.keys + rowsOfPass * (kernel!.passes - 1));
 });
 
 test.each<[which: string, nth: number, method: "close" | "top", fault: string]>([

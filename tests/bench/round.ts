@@ -24,6 +24,8 @@ export interface KernelOutcome {
   readonly dumpedRunRows: number;
   readonly restoreSeconds: number;
   readonly restoredRows: number;
+  /** How many passes there were. */
+  readonly passes: number;
   /** All runs that sliding windows need after all passes. */
   readonly runBytes: number;
   readonly runRows: number;
