@@ -1,14 +1,14 @@
 /**
  * Adds a block of rows, whole or not at all, in three passes:
  *
- * 1. check every row, find its window, hash its key, and note all that (the only walk from length to
- *    length; it waits for each length, and hashing fills the waiting);
+ * 1. check every row, find its window, hash its key, add its clicks, and note all that (the only walk from length
+ *    to length; it waits for each length, and the rest fills the waiting);
  * 2. make room as if every row were a new key;
- * 3. count, in batches, in loops that each do one thing: have the lines of all rows loaded (table.ts says how);
- *    find each row's entry, and list the row as known or as new; have the records of known rows loaded; compare
- *    and add; write the records of new rows; and last the rows whose key is elsewhere. Misses that do not wait
- *    for each other overlap in the processor, as far as no branch is guessed wrong between them: so whether
- *    a row is known, which nobody can guess, decides where it is listed, and nothing else.
+ * 3. count, in batches, in loops that each do one thing: have the lines of all rows loaded (table.ts says how); find
+ *    each row's entry, and list the row as known or as new, or as wanted in the next line, for another round; write
+ *    the records of new rows; have those of known rows loaded; compare and add; and last the few rows that are left.
+ *    Misses that do not wait for each other overlap in the processor, as far as no branch is guessed wrong between
+ *    them: so whether a row is known, which nobody can guess, decides where it is listed, and nothing else.
  *
  * Only pass 3 changes counts, and it cannot fail. Rows carry their clicks in 4 bytes (wire/partial.ts) or
  * in 8 (wire/snapshot.ts): the type parameter T.
@@ -50,6 +50,7 @@ import {
   LINE_BYTES,
   lineOffset,
   lineBehind,
+  lineOf,
   placesInLine,
   RECORD_KEY,
   takeEntry,
@@ -66,7 +67,6 @@ import {
   startOf,
   WINDOW_ARENA_AT,
   WINDOW_ARENA_END,
-  WINDOW_CLICKS,
   WINDOW_MASK,
   WINDOW_TABLE,
   windowFor,
@@ -74,19 +74,17 @@ import {
 
 /** Enough to cover cache misses with work, few enough to stay in the first-level cache with their lines. */
 const BATCH_ROWS: u32 = 384;
-/** Per row of a batch: the line where its key belongs. */
-const lines: usize = memory.data(1536);
-const LINE_ADDRESS_BYTES: u32 = 4;
+const LISTED_ROW_BYTES: u32 = 8;
+/** Rows of a batch that are looked for: the row's index entry, and the line to look in. */
+const wantedRows: usize = memory.data(3072);
 /**
- * Rows of a batch with what was found for them: from the start on known ones (the row's index entry, its key's
+ * Rows of a batch with what was found for them: from the start on known ones (the index entry, the key's
  * record), from the end back new ones (the index entry, the empty table entry).
  */
 const listedRows: usize = memory.data(3072);
-/** Rows of a batch that are left for last: the index entry, and the table entry or, odd then, the line to look from. */
-const awayRows: usize = memory.data(3072);
-const LISTED_ROW_BYTES: u32 = 8;
 const lastListedRow = listedRows + (BATCH_ROWS - 1) * LISTED_ROW_BYTES;
-const IS_LINE: usize = 1;
+/** In so many lines all rows of a batch are looked for together: a full line's keys are in the next one, mostly. */
+const ROUNDS: i32 = 3;
 
 /** Integers beyond it are not exact in JavaScript. */
 export const SAFE_MAX: u64 = (1 << 53) - 1;
@@ -122,7 +120,6 @@ export function ingestSnapshot(bytes: u32, rows: u32): u32 {
 
 function ingest<T>(bytes: u32, rows: u32): u32 {
   ingestedRows = 0;
-  ingestedClicks = 0;
   faultOffset = 0;
   let fault = check<T>(bytes, rows);
   if (fault == FAULT_NONE && !reserveTouched()) fault = FAULT_OUT_OF_MEMORY;
@@ -132,7 +129,7 @@ function ingest<T>(bytes: u32, rows: u32): u32 {
       count<T>(index, min(BATCH_ROWS, rows - first));
     }
   }
-  settleTouched();
+  ingestedClicks = settleTouched(fault == FAULT_NONE);
   return fault;
 }
 
@@ -153,6 +150,7 @@ function check<T>(bytes: u32, rows: u32): u32 {
     const firstAt = at;
     const firstIndex = index;
     let rowStart = start;
+    let clicksOfRows: u64 = 0;
     for (; index < indexEnd; index += ROW_INDEX_ENTRY_BYTES) {
       // The next row's place waits for four lengths, one after the other: nothing else stands between their loads.
       // What stands behind the end is garbage, but it is ours: one check of the row's end covers it.
@@ -189,9 +187,10 @@ function check<T>(bytes: u32, rows: u32): u32 {
       store<u32>(index, keyBytes, 4);
       store<u32>(index, (keyHash(key, keyBytes) >> 32) as u32, 8);
       store<u32>(index, window as u32, 12);
+      clicksOfRows += clicks as u64;
       at = next + reasonBytes;
     }
-    if (window != 0) announceRows<T>(window, index - firstIndex, at - firstAt);
+    if (window != 0) announceRows<T>(window, index - firstIndex, at - firstAt, clicksOfRows);
     if (fault != FAULT_NONE || rowStart == start) break;
     start = rowStart;
     window = windowFor(start);
@@ -204,9 +203,9 @@ function check<T>(bytes: u32, rows: u32): u32 {
 }
 
 /** Announces rows that follow each other, from the bytes they take in the row index and in the block. */
-function announceRows<T>(window: usize, indexBytes: usize, rowBytes: usize): void {
+function announceRows<T>(window: usize, indexBytes: usize, rowBytes: usize, clicks: u64): void {
   const rows = (indexBytes / ROW_INDEX_ENTRY_BYTES) as u32;
-  announce(window, rows, (rowBytes as u32) - rows * (4 + (sizeof<T>() as u32)));
+  announce(window, rows, (rowBytes as u32) - rows * (4 + (sizeof<T>() as u32)), clicks);
 }
 
 /** What is wrong with clicks that are not 1 to SAFE_MAX, as signed numbers. */
@@ -251,74 +250,45 @@ function stringFault(string: i32): u32 {
 /** Pass 3, for one batch. */
 function count<T>(index: usize, rows: u32): void {
   const indexEnd = index + rows * ROW_INDEX_ENTRY_BYTES;
-  const linesEnd = lines + rows * LINE_ADDRESS_BYTES;
-  let slot = lines;
+  let wanted = wantedRows;
   let next = index;
   while (next < indexEnd) {
     const window: usize = load<u32>(next, 12);
-    const table = load<u32>(window, WINDOW_TABLE);
+    const table: usize = load<u32>(window, WINDOW_TABLE);
     const tableBytes = (load<u32>(window, WINDOW_MASK) as u64) + LINE_BYTES;
-    let clicks: u64 = 0;
     do {
-      clicks += clicksOfRow<T>(next);
-      store<u32>(slot, table + lineOffset(load<u32>(next, 8), tableBytes));
-      slot += LINE_ADDRESS_BYTES;
+      wanted = list(wanted, next, table + lineOffset(load<u32>(next, 8), tableBytes));
       next += ROW_INDEX_ENTRY_BYTES;
     } while (next < indexEnd && load<u32>(next, 12) == (window as u32));
-    addToWindow(window, clicks);
   }
-  for (slot = lines; slot < linesEnd; slot += LINE_ADDRESS_BYTES) warmLine(load<u32>(slot));
 
   let known = listedRows;
   let fresh = lastListedRow;
-  let away = awayRows;
-  slot = lines;
-  for (let row = index; row < indexEnd; row += ROW_INDEX_ENTRY_BYTES) {
-    const line: usize = load<u32>(slot);
-    slot += LINE_ADDRESS_BYTES;
-    const places = placesInLine(line, load<u32>(row, 8));
-    if (places == 0) {
-      const window: usize = load<u32>(row, 12);
-      const next = lineBehind(
-        line,
-        load<u32>(window, WINDOW_TABLE),
-        load<u32>(window, WINDOW_MASK),
-      );
-      warmLine(next);
-      away = list(away, row, next | IS_LINE);
-      lineSteps++;
-      continue;
+  for (let round = 0; round < ROUNDS; round++) {
+    for (let at = wantedRows; at < wanted; at += LISTED_ROW_BYTES) warmLine(load<u32>(at, 4));
+    let left = wantedRows;
+    for (let at = wantedRows; at < wanted; at += LISTED_ROW_BYTES) {
+      const row: usize = load<u32>(at);
+      const line: usize = load<u32>(at, 4);
+      const places = placesInLine(line, load<u32>(row, 8));
+      if (places == 0) {
+        left = list(left, row, lineBehindOf(row, line));
+        continue;
+      }
+      const entry = firstPlace(line, places);
+      const record: usize = load<u32>(entry, ENTRY_RECORD);
+      const isNew = record == 0;
+      list(isNew ? fresh : known, row, select<usize>(entry, record, isNew));
+      known = select<usize>(known, known + LISTED_ROW_BYTES, isNew);
+      fresh = select<usize>(fresh - LISTED_ROW_BYTES, fresh, isNew);
     }
-    const entry = firstPlace(line, places);
-    const record: usize = load<u32>(entry, ENTRY_RECORD);
-    const isNew = record == 0;
-    list(isNew ? fresh : known, row, select<usize>(entry, record, isNew));
-    known = select<usize>(known, known + LISTED_ROW_BYTES, isNew);
-    fresh = select<usize>(fresh - LISTED_ROW_BYTES, fresh, isNew);
+    wanted = left;
+    lineSteps += ((left - wantedRows) / LISTED_ROW_BYTES) as u64;
   }
-  for (let at = listedRows; at < known; at += LISTED_ROW_BYTES) warmRecord(load<u32>(at, 4));
-  let ends: u32 = 0;
-  for (let at = listedRows; at < known; at += LISTED_ROW_BYTES) {
-    const keyBytes = load<u32>(load<u32>(at), 4);
-    if (isLong(keyBytes)) ends += load<u8>((load<u32>(at, 4) as usize) + RECORD_KEY + keyBytes);
-  }
-  touched = ends;
+  // What is still wanted, and what the next loops add, is left for last.
+  let away = wanted;
 
-  // No call in the next two loops: V8 would keep all that lives across it in memory, for all rows.
-  for (let at = listedRows; at < known; at += LISTED_ROW_BYTES) {
-    const row: usize = load<u32>(at);
-    const record: usize = load<u32>(at, 4);
-    const key: usize = load<u32>(row);
-    const keyBytes = load<u32>(row, 4);
-    // Shorter keys are few: an ad with country and device has no shorter one, if its id has 5 bytes.
-    if (keyBytes >= 16 && !v128.any_true(differenceOf(key, record + RECORD_KEY, keyBytes))) {
-      addClicks(record, load<T>(key + keyBytes) as u64);
-    } else {
-      const line: usize = load<u32>(lines + ((row - index) >> 2));
-      away = list(away, row, line | IS_LINE);
-    }
-  }
-
+  // No call in the loops of new and of known rows: V8 would keep all that lives across it in memory, for all rows.
   let newRows: u32 = 0;
   let at = lastListedRow;
   while (at > fresh) {
@@ -339,7 +309,7 @@ function count<T>(index: usize, rows: u32): void {
         added++;
         fill(entry, record, load<u32>(row, 8), load<u32>(row), keyBytes, clicksOfRow<T>(row));
       } else {
-        away = list(away, row, entry);
+        away = list(away, row, lineOf(entry));
       }
       at -= LISTED_ROW_BYTES;
     } while (at > fresh);
@@ -347,7 +317,28 @@ function count<T>(index: usize, rows: u32): void {
     newRows += added;
   }
 
-  for (let at = awayRows; at < away; at += LISTED_ROW_BYTES) {
+  for (let at = listedRows; at < known; at += LISTED_ROW_BYTES) warmRecord(load<u32>(at, 4));
+  let ends: u32 = 0;
+  for (let at = listedRows; at < known; at += LISTED_ROW_BYTES) {
+    const keyBytes = load<u32>(load<u32>(at), 4);
+    if (isLong(keyBytes)) ends += load<u8>((load<u32>(at, 4) as usize) + RECORD_KEY + keyBytes);
+  }
+  touched = ends;
+
+  for (let at = listedRows; at < known; at += LISTED_ROW_BYTES) {
+    const row: usize = load<u32>(at);
+    const record: usize = load<u32>(at, 4);
+    const key: usize = load<u32>(row);
+    const keyBytes = load<u32>(row, 4);
+    // Shorter keys are few: an ad with country and device has no shorter one, if its id has 5 bytes.
+    if (keyBytes >= 16 && !v128.any_true(differenceOf(key, record + RECORD_KEY, keyBytes))) {
+      addClicks(record, load<T>(key + keyBytes) as u64);
+    } else {
+      away = list(away, row, lineOfRow(row));
+    }
+  }
+
+  for (let at = wantedRows; at < away; at += LISTED_ROW_BYTES) {
     const row: usize = load<u32>(at);
     newRows += u32(countAway(row, load<u32>(at, 4), clicksOfRow<T>(row)));
   }
@@ -366,15 +357,27 @@ function list(at: usize, row: usize, address: usize): usize {
   return at + LISTED_ROW_BYTES;
 }
 
-/** Counts a row whose key is at an entry or behind it, or in a line (odd) or behind it. Whether it is new. */
-function countAway(row: usize, from: usize, clicks: u64): bool {
+/** The line where a row's key belongs. */
+function lineOfRow(row: usize): usize {
+  const window: usize = load<u32>(row, 12);
+  const tableBytes = (load<u32>(window, WINDOW_MASK) as u64) + LINE_BYTES;
+  return (load<u32>(window, WINDOW_TABLE) as usize) + lineOffset(load<u32>(row, 8), tableBytes);
+}
+
+function lineBehindOf(row: usize, line: usize): usize {
+  const window: usize = load<u32>(row, 12);
+  return lineBehind(line, load<u32>(window, WINDOW_TABLE), load<u32>(window, WINDOW_MASK));
+}
+
+/** Counts a row whose key is in `line` or behind it, or nowhere. Whether it is new. */
+function countAway(row: usize, line: usize, clicks: u64): bool {
   const key: usize = load<u32>(row);
   const keyBytes = load<u32>(row, 4);
   const hash = load<u32>(row, 8);
   const window: usize = load<u32>(row, 12);
   const table: usize = load<u32>(window, WINDOW_TABLE);
   const mask = load<u32>(window, WINDOW_MASK);
-  let entry = from & IS_LINE ? placeFrom(from & ~IS_LINE, table, mask, hash) : from;
+  let entry = placeFrom(line, table, mask, hash);
   while (true) {
     const record: usize = load<u32>(entry, ENTRY_RECORD);
     if (record == 0) {
@@ -408,11 +411,6 @@ function placeFrom(line: usize, table: usize, mask: u32, hash: u32): usize {
     entry = entryInLine(line, hash);
   }
   return entry;
-}
-
-function addToWindow(window: usize, clicks: u64): void {
-  ingestedClicks += clicks;
-  store<u64>(window, load<u64>(window, WINDOW_CLICKS) + clicks, WINDOW_CLICKS);
 }
 
 /** Writes a new key's record, and the entry that leads to it. */

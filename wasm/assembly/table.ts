@@ -134,7 +134,8 @@ export function rankRecords(line: usize, count: u32, to: usize, stepLog2: u32): 
   return same == count;
 }
 
-function lineOf(entry: usize): usize {
+/** The line that an entry is in. */
+export function lineOf(entry: usize): usize {
   return entry & ~((LINE_BYTES - 1) as usize);
 }
 

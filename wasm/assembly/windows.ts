@@ -17,6 +17,7 @@
  *     48 u32 record bytes the block may add
  *     52 u32 next touched window
  *     56 u32 rows that are to be restored
+ *     64 u64 clicks the block may add
  */
 import { PARTIAL_KEY_BYTES_MAX } from "./constants.generated";
 import { give, SLACK_BYTES, take, takeAllBack } from "./memory";
@@ -36,8 +37,9 @@ const WINDOW_PENDING_ROWS: usize = 44;
 const WINDOW_PENDING_BYTES: usize = 48;
 const WINDOW_NEXT_TOUCHED: usize = 52;
 const WINDOW_PROMISED: usize = 56;
+const WINDOW_PENDING_CLICKS: usize = 64;
 /** A run takes over the record of its window (runs.ts). */
-export const WINDOW_LOG2: u32 = 6;
+export const WINDOW_LOG2: u32 = 7;
 
 /** A table of 112 entries: a window with few keys (late ones) costs 2 KiB with its first arena chunk. */
 const TABLE_LOG2_MIN: u32 = 10;
@@ -139,8 +141,8 @@ function startAnew(): void {
   takeAllBack();
 }
 
-/** Notes that the block at hand may add `rows` records to `window`, with keys of together `keyBytes`. */
-export function announce(window: usize, rows: u32, keyBytes: u32): void {
+/** Notes that the block at hand may add `rows` records to `window`, with keys of together `keyBytes`, and that it has these clicks. */
+export function announce(window: usize, rows: u32, keyBytes: u32, clicks: u64): void {
   const bytes = keyBytes + rows * RECORD_EXTRA_BYTES_MAX;
   const before = load<u32>(window, WINDOW_PENDING_ROWS);
   if (before == 0) {
@@ -149,6 +151,7 @@ export function announce(window: usize, rows: u32, keyBytes: u32): void {
   }
   store<u32>(window, before + rows, WINDOW_PENDING_ROWS);
   store<u32>(window, load<u32>(window, WINDOW_PENDING_BYTES) + bytes, WINDOW_PENDING_BYTES);
+  store<u64>(window, load<u64>(window, WINDOW_PENDING_CLICKS) + clicks, WINDOW_PENDING_CLICKS);
 }
 
 /**
@@ -191,19 +194,30 @@ export function reserveTouched(): bool {
   return true;
 }
 
-/** Forgets the announcements. Windows that hold no rows (the block was refused) are closed again. */
-export function settleTouched(): void {
+/**
+ * Ends the announcements: of a block that was taken, windows get their clicks; of one that was refused, windows that
+ * hold no rows are closed again. Returns the clicks.
+ */
+export function settleTouched(taken: bool): u64 {
+  let clicks: u64 = 0;
   let window = firstTouched;
   while (window != 0) {
     const next: usize = load<u32>(window, WINDOW_NEXT_TOUCHED);
+    if (taken) {
+      const added = load<u64>(window, WINDOW_PENDING_CLICKS);
+      store<u64>(window, load<u64>(window, WINDOW_CLICKS) + added, WINDOW_CLICKS);
+      clicks += added;
+    }
     store<u32>(window, 0, WINDOW_PENDING_ROWS);
     store<u32>(window, 0, WINDOW_PENDING_BYTES);
+    store<u64>(window, 0, WINDOW_PENDING_CLICKS);
     if (load<u32>(window, WINDOW_ROWS) + load<u32>(window, WINDOW_PROMISED) == 0)
       closeEmpty(window);
     window = next;
   }
   firstTouched = 0;
   startAnew();
+  return clicks;
 }
 
 function closeEmpty(window: usize): void {

@@ -132,12 +132,6 @@ typedef struct {
 _Static_assert(sizeof(Line) == 64, "a line of the cache");
 enum { LANES = (1 << LINE_ENTRIES) - 1 };
 
-/* An entry is a line and a place in it. */
-typedef struct {
-  Line *line;
-  u32 place;
-} Entry;
-
 static const u64 CLICKS_MASK = ((u64)1 << 56) - 1;
 
 /* Of a line's entries, a bit for each that has the hash, and for the first empty one. */
@@ -314,10 +308,11 @@ typedef struct {
 static Row rowIndex[BLOCK_ROWS_MAX];
 
 /* Of `rows` rows that take `bytes` in the block. */
-static void announce(Window *window, u32 rows, u32 bytes) {
+static void announce(Window *window, u32 rows, u32 bytes, u64 clicks) {
   u32 keyBytes = bytes - rows * 8;
   window->pendingRows += rows;
   window->pendingBytes += keyBytes + rows * RECORD_EXTRA_MAX;
+  window->clicks += clicks;
 }
 
 static void check(const u8 *at, u32 bytes, u32 rows) {
@@ -327,6 +322,7 @@ static void check(const u8 *at, u32 bytes, u32 rows) {
   u32 start = ~load32(at);
   const u8 *firstAt = at;
   u32 firstRow = 0;
+  u64 clicks = 0;
   for (u32 row = 0; row < rows; row++) {
     /* Behind the last block there is slack for the lengths of a row that is none (readWhole). */
     const u8 *key = at + 4;
@@ -345,7 +341,8 @@ static void check(const u8 *at, u32 bytes, u32 rows) {
     if (load32(next) == 0) fail("a row without clicks");
     u32 rowStart = load32(at);
     if (rowStart != start) {
-      if (window != NULL) announce(window, row - firstRow, (u32)(at - firstAt));
+      if (window != NULL) announce(window, row - firstRow, (u32)(at - firstAt), clicks);
+      clicks = 0;
       firstRow = row;
       firstAt = at;
       start = rowStart;
@@ -353,9 +350,10 @@ static void check(const u8 *at, u32 bytes, u32 rows) {
     }
     u32 keyBytes = (u32)(next - key);
     rowIndex[row] = (Row){.key = key, .keyBytes = keyBytes, .hash = (u32)(keyHash(key, keyBytes) >> 32), .window = window};
+    clicks += load32(next);
     at = next + 4;
   }
-  if (window != NULL) announce(window, rows - firstRow, (u32)(at - firstAt));
+  if (window != NULL) announce(window, rows - firstRow, (u32)(at - firstAt), clicks);
   if (at != end) fail("bytes are left over");
 }
 
@@ -369,23 +367,19 @@ static void reserve(void) {
   }
 }
 
-/* Counts a row whose key is not where it was looked for first: behind that, or from a line on (place LINE_ENTRIES). */
-static __attribute__((noinline)) void countAway(const Row *row, Entry entry) {
+/* Counts a row whose key is in a line or behind it, or nowhere. */
+static __attribute__((noinline)) void countAway(const Row *row, Line *line) {
   Window *window = row->window;
   const u8 *key = row->key;
   u32 keyBytes = row->keyBytes;
   u32 hash = row->hash;
   u64 clicks = load32(key + keyBytes);
-  Line *line = entry.line;
-  u32 place = entry.place;
-  if (place == LINE_ENTRIES) {
-    u32 places = placesInLine(line, hash);
-    while (places == 0) {
-      line = lineBehind(window, line);
-      places = placesInLine(line, hash);
-    }
-    place = (u32)__builtin_ctz(places);
+  u32 places = placesInLine(line, hash);
+  while (places == 0) {
+    line = lineBehind(window, line);
+    places = placesInLine(line, hash);
   }
+  u32 place = (u32)__builtin_ctz(places);
   while (true) {
     u32 record = line->record[place];
     if (record == 0) {
@@ -409,52 +403,80 @@ static __attribute__((noinline)) void countAway(const Row *row, Entry entry) {
 
 typedef struct {
   const Row *row;
+  Line *line;
+} WantedRow;
+
+typedef struct {
+  const Row *row;
   u8 *record;
 } KnownRow;
 
 typedef struct {
   const Row *row;
-  Entry entry;
-} PlacedRow;
+  Line *line;
+  u32 place;
+} NewRow;
+
+/* In so many lines all rows of a batch are looked for together. */
+enum { ROUNDS = 3 };
+
+static inline Line *lineOf(const Row *row) { return lineAt(row->window, (row->hash >> row->window->shift) << LINE_LOG2); }
 
 static void count(const Row *row, u32 rows) {
-  Line *lines[BATCH_ROWS];
+  WantedRow wanted[BATCH_ROWS];
   KnownRow known[BATCH_ROWS + 1];
-  PlacedRow fresh[BATCH_ROWS + 1], away[BATCH_ROWS];
-  u32 knownRows = 0, freshRows = 0, awayRows = 0;
-  Window *window = NULL;
-  u64 clicksOfWindow = 0;
+  NewRow fresh[BATCH_ROWS + 1];
+  u32 knownRows = 0, freshRows = 0;
   for (u32 i = 0; i < rows; i++) {
-    if (row[i].window != window) {
-      if (window != NULL) window->clicks += clicksOfWindow;
-      clicksOfWindow = 0;
-      window = row[i].window;
-    }
-    clicksOfWindow += load32(row[i].key + row[i].keyBytes);
-    lines[i] = lineAt(window, (row[i].hash >> window->shift) << LINE_LOG2);
-    __builtin_prefetch(lines[i], 1);
+    wanted[i] = (WantedRow){.row = &row[i], .line = lineOf(&row[i])};
+    __builtin_prefetch(wanted[i].line, 1);
   }
-  window->clicks += clicksOfWindow;
 
-  for (u32 i = 0; i < rows; i++) {
-    Line *line = lines[i];
-    u32 places = placesInLine(line, row[i].hash);
-    if (places == 0) {
-      Line *next = lineBehind(row[i].window, line);
-      __builtin_prefetch(next, 1);
-      away[awayRows++] = (PlacedRow){.row = &row[i], .entry = {.line = next, .place = LINE_ENTRIES}};
-      continue;
+  u32 wantedCount = rows;
+  for (int round = 0; round < ROUNDS; round++) {
+    u32 left = 0;
+    for (u32 i = 0; i < wantedCount; i++) {
+      const Row *at = wanted[i].row;
+      Line *line = wanted[i].line;
+      u32 places = placesInLine(line, at->hash);
+      if (places == 0) {
+        Line *next = lineBehind(at->window, line);
+        __builtin_prefetch(next, 1);
+        wanted[left++] = (WantedRow){.row = at, .line = next};
+        continue;
+      }
+      u32 place = (u32)__builtin_ctz(places);
+      u8 *record = area + line->record[place];
+      /* As early as here: in a loop of nothing else, as the kernel needs for its stores, it is slower. */
+      __builtin_prefetch(record, 1);
+      if (at->keyBytes > NEAR_KEY_BYTES) __builtin_prefetch(record + RECORD_KEY + at->keyBytes, 0);
+      /* Both are written, and one list goes on. */
+      known[knownRows] = (KnownRow){.row = at, .record = record};
+      fresh[freshRows] = (NewRow){.row = at, .line = line, .place = place};
+      knownRows += line->record[place] != 0;
+      freshRows += line->record[place] == 0;
     }
-    u32 place = (u32)__builtin_ctz(places);
-    u8 *record = area + line->record[place];
-    /* As early as here: in a loop of nothing else, as the kernel needs for its stores, it is slower. */
-    __builtin_prefetch(record, 1);
-    if (row[i].keyBytes > NEAR_KEY_BYTES) __builtin_prefetch(record + RECORD_KEY + row[i].keyBytes, 0);
-    /* Both are written, and one list goes on. */
-    known[knownRows] = (KnownRow){.row = &row[i], .record = record};
-    fresh[freshRows] = (PlacedRow){.row = &row[i], .entry = {.line = line, .place = place}};
-    knownRows += line->record[place] != 0;
-    freshRows += line->record[place] == 0;
+    wantedCount = left;
+  }
+
+  /* What is still wanted, and what the next loops add, is left for last. */
+  u32 away = wantedCount;
+  for (u32 i = 0; i < freshRows; i++) {
+    const Row *at = fresh[i].row;
+    Line *line = fresh[i].line;
+    u32 bytes = recordBytes(at->keyBytes);
+    Window *window = at->window;
+    u32 record = startOf(window->arenaAt);
+    /* Another row of this batch may have taken the entry. */
+    if (line->record[fresh[i].place] == 0 && record + bytes <= window->arenaEnd) {
+      window->arenaAt = record + bytes;
+      store64(area + record, load32(at->key + at->keyBytes));
+      copyKey(area + record + RECORD_KEY, at->key, at->keyBytes);
+      takeEntry(line, fresh[i].place, at->hash, record);
+      window->rows++;
+    } else {
+      wanted[away++] = (WantedRow){.row = at, .line = line};
+    }
   }
 
   for (u32 i = 0; i < knownRows; i++) {
@@ -463,28 +485,10 @@ static void count(const Row *row, u32 rows) {
     if (at->keyBytes >= 16 && sameKey(at->key, record + RECORD_KEY, at->keyBytes)) {
       store64(record, load64(record) + load32(at->key + at->keyBytes));
     } else {
-      away[awayRows++] = (PlacedRow){.row = at, .entry = {.line = lines[at - row], .place = LINE_ENTRIES}};
+      wanted[away++] = (WantedRow){.row = at, .line = lineOf(at)};
     }
   }
-
-  for (u32 i = 0; i < freshRows; i++) {
-    const Row *at = fresh[i].row;
-    Entry entry = fresh[i].entry;
-    u32 bytes = recordBytes(at->keyBytes);
-    window = at->window;
-    u32 record = startOf(window->arenaAt);
-    /* Another row of this batch may have taken the entry. */
-    if (entry.line->record[entry.place] == 0 && record + bytes <= window->arenaEnd) {
-      window->arenaAt = record + bytes;
-      store64(area + record, load32(at->key + at->keyBytes));
-      copyKey(area + record + RECORD_KEY, at->key, at->keyBytes);
-      takeEntry(entry.line, entry.place, at->hash, record);
-      window->rows++;
-    } else {
-      away[awayRows++] = fresh[i];
-    }
-  }
-  for (u32 i = 0; i < awayRows; i++) countAway(away[i].row, away[i].entry);
+  for (u32 i = 0; i < away; i++) countAway(wanted[i].row, wanted[i].line);
 }
 
 static void ingest(const u8 *body, u32 bytes, u32 rows) {
