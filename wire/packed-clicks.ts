@@ -37,7 +37,9 @@ import {
   writeBytes,
   writeI64,
   writer,
+  writeRun,
   writeString,
+  writeText,
   writeU32,
   writeU8,
 } from "./cursor.ts";
@@ -69,8 +71,8 @@ export type RequestFields = Pick<
 /** What each click has of its own. */
 export type ClickFields = Pick<
   RawClick,
-  "eventTimeMs" | "timeSource" | "clickId" | "adId" | "userId" | "claimedTimeMs"
->;
+  "eventTimeMs" | "timeSource" | "clickId" | "adId" | "claimedTimeMs"
+> & { readonly userId: string };
 
 const CLICKS_AT = 0;
 const CLICK_BYTES_AT = 4;
@@ -116,7 +118,7 @@ export function packClick(c: Cursor, click: ClickFields): void {
   writeU8(c, TIME_SOURCE[click.timeSource]);
   writeAscii(c, click.clickId);
   writeAscii(c, click.adId);
-  writeString(c, click.userId);
+  writeText(c, click.userId);
   writeI64(c, click.claimedTimeMs);
   count(c, 1, c.at - start);
 }
@@ -285,25 +287,18 @@ export function unpackClick(
 ): void {
   const from = packed.bytes;
   spans.start = out.at;
-  copyRun(out, unit, 0, unit.length);
-  copyRun(out, pack.bytes, RECEIVED_AT, ACCOUNT_AT);
-  copyRun(out, from, click.start, click.clickIdStart);
-  copyRun(out, pack.bytes, ACCOUNT_AT, pack.senderStart);
-  copyRun(out, from, click.clickIdStart, click.clickIdEnd);
+  writeRun(out, unit, 0, unit.length);
+  writeRun(out, pack.bytes, RECEIVED_AT, ACCOUNT_AT);
+  writeRun(out, from, click.start, click.clickIdStart);
+  writeRun(out, pack.bytes, ACCOUNT_AT, pack.senderStart);
+  writeRun(out, from, click.clickIdStart, click.clickIdEnd);
   spans.partialKeyStart = out.at;
-  copyRun(out, from, click.clickIdEnd, click.adIdEnd);
+  writeRun(out, from, click.clickIdEnd, click.adIdEnd);
   spans.partialKeyEnd = out.at + pack.partialKeyByteCount;
-  copyRun(out, pack.bytes, pack.senderStart, pack.addressStart);
-  copyRun(out, from, click.adIdEnd, click.end - CLAIMED_TIME_BYTES);
+  writeRun(out, pack.bytes, pack.senderStart, pack.addressStart);
+  writeRun(out, from, click.adIdEnd, click.end - CLAIMED_TIME_BYTES);
   // The longest run, and the only one for which a call is worth its price.
   writeBytes(out, pack.address);
-  copyRun(out, from, click.end - CLAIMED_TIME_BYTES, click.end);
-  copyRun(out, pack.bytes, pack.clocksStart, pack.clicksStart);
-}
-
-function copyRun(out: Cursor, from: Uint8Array, start: number, end: number): void {
-  const to = out.bytes;
-  let at = out.at;
-  for (let i = start; i < end; i++) to[at++] = from[i]!;
-  out.at = at;
+  writeRun(out, from, click.end - CLAIMED_TIME_BYTES, click.end);
+  writeRun(out, pack.bytes, pack.clocksStart, pack.clicksStart);
 }

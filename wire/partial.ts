@@ -5,7 +5,7 @@
  *     4 ad_id, country, device, invalid_reason   strings: the key, one contiguous slice
  *       clicks u32
  */
-import { readString, readU32, textOf, writeBytes, writeU32 } from "./cursor.ts";
+import { readString, readU32, textOf, writeRun, writeU32 } from "./cursor.ts";
 import type { Cursor } from "./cursor.ts";
 import {
   AD_ID_BYTES_MAX,
@@ -26,8 +26,20 @@ export function writePartial(
   key: Uint8Array,
   clickCount: number,
 ): void {
+  writePartialFrom(c, windowStartSeconds, key, 0, key.length, clickCount);
+}
+
+/** As `writePartial`; the key is `bytes[start, end)`. */
+export function writePartialFrom(
+  c: Cursor,
+  windowStartSeconds: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  clickCount: number,
+): void {
   writeU32(c, windowStartSeconds);
-  writeBytes(c, key);
+  writeRun(c, bytes, start, end);
   writeU32(c, clickCount);
 }
 

@@ -19,8 +19,8 @@ export interface Click {
   readonly adId: string;
   /** Milliseconds since 1970 by the client's clock, as sent (fractions cut). */
   readonly timestampMs: number;
-  /** UTF-8, at most USER_ID_BYTES_MAX; empty where not sent. */
-  readonly userId: Uint8Array;
+  /** Of UTF-8, at most USER_ID_BYTES_MAX; empty where not sent. */
+  readonly userId: string;
 }
 
 /** Why it is no click. `clickId` is what could be read of the id, for the answer. */
@@ -42,7 +42,8 @@ export function isRejection(parsed: Click | Rejection): parsed is Rejection {
 const SECONDS_MIN = 1_000_000_000;
 const SECONDS_MAX = 10_000_000_000;
 
-const NOTHING = new Uint8Array(0);
+/** UTF-8 of a UTF-16 unit, at most: a character of four bytes is two units. */
+const BYTES_OF_UNIT_MAX = 3;
 
 /** @param value one element of `clicks`, as JSON.parse gave it */
 export function parseClick(value: unknown): Click | Rejection {
@@ -63,27 +64,22 @@ export function parseClick(value: unknown): Click | Rejection {
     timestampFault(fields["timestamp"], named);
   if (fault !== null) return fault;
 
-  const user = fields["user_id"];
-  let userId: Uint8Array = NOTHING;
-  if (user !== undefined && user !== null) {
-    if (typeof user !== "string") {
-      return reject("wrong_type", "user_id", "send user_id as text, or leave it out", named);
-    }
-    userId = utf8(user);
-    if (userId.length > USER_ID_BYTES_MAX) {
-      return reject(
-        "too_long",
-        "user_id",
-        `user_id has ${userId.length} bytes of UTF-8: send at most ${USER_ID_BYTES_MAX}`,
-        named,
-      );
+  const user = fields["user_id"] ?? "";
+  if (typeof user !== "string") {
+    return reject("wrong_type", "user_id", "send user_id as text, or leave it out", named);
+  }
+  if (user.length * BYTES_OF_UNIT_MAX > USER_ID_BYTES_MAX) {
+    const byteCount = utf8(user).length;
+    if (byteCount > USER_ID_BYTES_MAX) {
+      const message = `user_id has ${byteCount} bytes of UTF-8: send at most ${USER_ID_BYTES_MAX}`;
+      return reject("too_long", "user_id", message, named);
     }
   }
   return {
     clickId: clickId as string,
     adId: fields["ad_id"] as string,
     timestampMs: Math.floor(fields["timestamp"] as number),
-    userId,
+    userId: user,
   };
 }
 

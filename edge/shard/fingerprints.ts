@@ -25,7 +25,7 @@ export class Fingerprints {
   of(account: Uint8Array, bytes: Uint8Array, start: number, end: number): HashLanes {
     const { bytes: scratch, view } = this.#scratch;
     let to = this.#keyBytes;
-    for (const byte of account) scratch[to++] = byte;
+    for (let from = 0; from < account.length; from++) scratch[to++] = account[from]!;
     for (let from = start; from < end; from++) scratch[to++] = bytes[from]!;
     hash128(view, 0, to, 0, this.#lanes);
     return this.#lanes;

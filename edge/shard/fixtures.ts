@@ -72,7 +72,7 @@ export function packOfClicks(
       timeSource: "client",
       clickId,
       adId,
-      userId: utf8("ü"),
+      userId: "ü",
       claimedTimeMs: eventTimeMs,
     });
   }

@@ -5,7 +5,7 @@
  */
 import { reserve, writer } from "../../wire/cursor.ts";
 import type { Cursor } from "../../wire/cursor.ts";
-import { PARTIAL_BYTES_MAX, writePartial } from "../../wire/partial.ts";
+import { PARTIAL_BYTES_MAX, writePartialFrom } from "../../wire/partial.ts";
 import { partitionOf } from "../../wire/routing.ts";
 
 export interface PartitionPart {
@@ -99,12 +99,8 @@ export class Partials {
       }
       reserve(part.body, PARTIAL_BYTES_MAX);
       const clicks = this.#clicks[key]!;
-      writePartial(
-        part.body,
-        this.#windowStarts[key]!,
-        bytes.subarray(start, this.#keyEnds[key]),
-        clicks,
-      );
+      const end = this.#keyEnds[key]!;
+      writePartialFrom(part.body, this.#windowStarts[key]!, bytes, start, end, clicks);
       part.rows++;
       part.clicks += clicks;
     }

@@ -71,7 +71,7 @@ export async function startFakeEdge(
       ...stampTime(click.timestampMs, sentAtMs, Date.now()),
       clickId,
       adId,
-      userId: new TextDecoder().decode(click.userId),
+      userId: click.userId,
       country: String(headers["x-clickmill-country"] ?? ""),
       userAgent: headers["user-agent"] ?? "",
     });

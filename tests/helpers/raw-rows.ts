@@ -1,5 +1,5 @@
 /** clicks_raw rows for tests, made as a flush makes them: out of packs. */
-import { reader, reserve, writer, written } from "../../wire/cursor.ts";
+import { reader, reserve, textOf, writer, written } from "../../wire/cursor.ts";
 import type { Cursor } from "../../wire/cursor.ts";
 import {
   newClickSpans,
@@ -23,7 +23,7 @@ const NO_EPOCH = "\0".repeat(EPOCH_BYTES);
 /** Appends a row without a unit (but for its shard); the caller has reserved RAW_CLICK_BYTES_MAX. */
 export function writeRawClick(c: Cursor, click: RawClick): void {
   const packing = newPack(click);
-  packClick(packing, click);
+  packClick(packing, { ...click, userId: textOf(click.userId) });
   const packed = reader(written(packing));
   unpackNext(packed, click.shard, c);
 }
