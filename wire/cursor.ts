@@ -119,18 +119,10 @@ export function writeAscii(c: Cursor, text: string): void {
 
 /** A RowBinary String of any text, as UTF-8; short ASCII goes to its place without bytes of its own. */
 export function writeText(c: Cursor, text: string): void {
-  if (text.length > SHORT_TEXT_MAX || !writeShortAscii(c, text)) writeString(c, utf8(text));
-}
-
-/** As `writeAscii`, which it is until a character is not ASCII: then false, and the cursor stays. */
-function writeShortAscii(c: Cursor, text: string): boolean {
-  const start = c.at;
-  writeAscii(c, text);
-  let seen = 0;
-  for (let i = 0; i < text.length; i++) seen |= text.charCodeAt(i);
-  if (seen < 0x80) return true;
-  c.at = start;
-  return false;
+  if (text.length <= SHORT_TEXT_MAX && copyAscii(c.bytes, c.at + 1, text)) {
+    c.bytes[c.at] = text.length;
+    c.at += 1 + text.length;
+  } else writeString(c, utf8(text));
 }
 
 /** Throws unless `byteCount` more bytes are there. */
@@ -208,12 +200,16 @@ export function utf8(text: string): Uint8Array {
 /** Bytes of ASCII text; null for other text. */
 function asciiOf(text: string): Uint8Array | null {
   const bytes = new Uint8Array(text.length);
+  return copyAscii(bytes, 0, text) ? bytes : null;
+}
+/** Copies ASCII text to `bytes` from `start` on; false for other text, of which a part may have been copied. */
+function copyAscii(bytes: Uint8Array, start: number, text: string): boolean {
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
-    if (code >= 0x80) return null;
-    bytes[i] = code;
+    if (code >= 0x80) return false;
+    bytes[start + i] = code;
   }
-  return bytes;
+  return true;
 }
 export function textOf(bytes: Uint8Array): string {
   return decoder.decode(bytes);

@@ -29,7 +29,7 @@ const LONGEST_WINDOWS = SLIDING_WINDOWS.at(-1)!;
  * The runs of every pass stay in the kernel, so now and then a pass needs memory that no one before it has
  * used (of the last case, the fifth: 33 MB, a tenth of its time). It is not what is compared: the pass is done again.
  */
-const PASSES_MAX = 2 * PASSES;
+export const PASSES_MAX = 2 * PASSES;
 /** 1 MiB: less than a hundredth of a pass's time. */
 const FRESH_PAGES_MAX = 256;
 

@@ -13,6 +13,7 @@ import type { KernelCaseFigures } from "./bench-case.ts";
 import { caseBytesMax, CASES, writeCase } from "./cases.ts";
 import type { BenchCase } from "./cases.ts";
 import { PASSES } from "./group-by.ts";
+import { PASSES_MAX } from "./kernel-round.ts";
 import { buildNative } from "./native.ts";
 import { contenders, runSliding } from "./round.ts";
 import { MINUTES } from "./sliding.ts";
@@ -34,7 +35,7 @@ Contenders, each on one thread, in a process of its own each round, with the sam
               the file is in the page cache
 Each process groups the whole case ${PASSES} times and is timed in its last pass, with compiled code and memory
 that it has used before, as in a process that runs for days; first_pass_rows_per_s has the rates without both.
-(The kernel's runs stay in it, so a pass may need memory that was never used; then it is done again, up to ${2 * PASSES}.)
+(The kernel's runs stay in it, so a pass may need memory that was never used; then it is done again, up to ${PASSES_MAX} passes.)
 Rounds are interleaved (wasm, native, …, wasm, …); figures are medians, spread_percent says by how much a
 contender's slowest round is slower than its fastest. All must come to the same keys, clicks and checksum,
 or the exit code is 1.

@@ -38,7 +38,7 @@ import {
   INVALID_REASON_BYTES_MAX,
 } from "./constants.generated";
 import { keyHash } from "./key-hash";
-import { copyBytes, differenceOf, sameShortKey } from "./keys";
+import { copyBytes, differenceOf, sameKey } from "./keys";
 import { ROW_INDEX_ENTRY_BYTES, rowIndex, transfer } from "./memory";
 import {
   addClicks,
@@ -47,7 +47,6 @@ import {
   entryInLine,
   firstPlace,
   isLong,
-  LINE_BYTES,
   lineOffset,
   lineBehind,
   lineOf,
@@ -65,6 +64,7 @@ import {
   reserveTouched,
   settleTouched,
   startOf,
+  tableBytes,
   WINDOW_ARENA_AT,
   WINDOW_ARENA_END,
   WINDOW_MASK,
@@ -255,9 +255,9 @@ function count<T>(index: usize, rows: u32): void {
   while (next < indexEnd) {
     const window: usize = load<u32>(next, 12);
     const table: usize = load<u32>(window, WINDOW_TABLE);
-    const tableBytes = (load<u32>(window, WINDOW_MASK) as u64) + LINE_BYTES;
+    const bytes = tableBytes(window);
     do {
-      wanted = list(wanted, next, table + lineOffset(load<u32>(next, 8), tableBytes));
+      wanted = list(wanted, next, table + lineOffset(load<u32>(next, 8), bytes));
       next += ROW_INDEX_ENTRY_BYTES;
     } while (next < indexEnd && load<u32>(next, 12) == (window as u32));
   }
@@ -360,8 +360,8 @@ function list(at: usize, row: usize, address: usize): usize {
 /** The line where a row's key belongs. */
 function lineOfRow(row: usize): usize {
   const window: usize = load<u32>(row, 12);
-  const tableBytes = (load<u32>(window, WINDOW_MASK) as u64) + LINE_BYTES;
-  return (load<u32>(window, WINDOW_TABLE) as usize) + lineOffset(load<u32>(row, 8), tableBytes);
+  const table: usize = load<u32>(window, WINDOW_TABLE);
+  return table + lineOffset(load<u32>(row, 8), tableBytes(window));
 }
 
 function lineBehindOf(row: usize, line: usize): usize {
@@ -386,17 +386,9 @@ function countAway(row: usize, line: usize, clicks: u64): bool {
       addedInChunk(window, 1, added + recordBytes(keyBytes));
       return true;
     }
-    if (load<u32>(entry) == hash) {
-      const stored = record + RECORD_KEY;
-      // No call for most keys here either.
-      const isSame =
-        keyBytes < 16
-          ? sameShortKey(key, stored, keyBytes)
-          : !v128.any_true(differenceOf(key, stored, keyBytes));
-      if (isSame) {
-        addClicks(record, clicks);
-        return false;
-      }
+    if (load<u32>(entry) == hash && sameKey(key, record + RECORD_KEY, keyBytes)) {
+      addClicks(record, clicks);
+      return false;
     }
     entry = entryBehind(entry, table, mask);
   }

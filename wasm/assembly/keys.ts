@@ -28,8 +28,7 @@ export function differenceOf(a: usize, b: usize, bytes: u32): v128 {
   return difference;
 }
 
-/** Whether the key at `a`, of fewer than 16 bytes, is the one at `b`. */
-export function sameShortKey(a: usize, b: usize, bytes: u32): bool {
+function sameShortKey(a: usize, b: usize, bytes: u32): bool {
   const wordsEnd = a + (bytes & ~7);
   for (; a < wordsEnd; a += 8, b += 8) {
     if (load<u64>(a) != load<u64>(b)) return false;

@@ -23,7 +23,7 @@ import {
   takenInLine,
   warmRecord,
 } from "./table";
-import { tableLog2, WINDOW_MASK, WINDOW_ROWS, WINDOW_TABLE } from "./windows";
+import { tableBytes, tableLog2, WINDOW_MASK, WINDOW_ROWS, WINDOW_TABLE } from "./windows";
 
 /** Rows that are handed out at a time: enough to cover cache misses (ingest.ts). */
 export const SORTED_BATCH_ROWS: u32 = 256;
@@ -62,8 +62,8 @@ export function beginRows(window: usize): void {
   sortedUntil = endOfCluster(0);
   sortCluster(overEnd, sortedUntil);
   // What belongs before the end stands at the start now, before all that belongs there.
-  const tableBytes: u64 = (1 as u64) << log2;
-  while (at != sortedUntil && lineOffset(load<u32>(table + at), tableBytes) >= overEnd) {
+  const bytes = tableBytes(window);
+  while (at != sortedUntil && lineOffset(load<u32>(table + at), bytes) >= overEnd) {
     at = offsetBehind(at, mask);
   }
 }

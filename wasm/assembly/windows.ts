@@ -254,7 +254,12 @@ function reserveTable(window: usize): bool {
   return true;
 }
 
-/** log2 of the table's bytes, if there is a table. */
+/** Bytes of a window's table, if there is one. */
+export function tableBytes(window: usize): u64 {
+  return (load<u32>(window, WINDOW_MASK) as u64) + LINE_BYTES;
+}
+
+/** log2 of them. */
 export function tableLog2(window: usize): u32 {
   return 32 - clz<u32>(load<u32>(window, WINDOW_MASK));
 }
