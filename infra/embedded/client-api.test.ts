@@ -434,7 +434,9 @@ describe("insert", () => {
         await new Promise((resolve) => setImmediate(resolve));
       }
     }
-    const insert = client.insert({
+    // A client of its own: a request that is aborted before it has its socket leaves the client's timer for
+    // idle sockets running, and that closes the socket 2.5 s later, under whichever request has it then.
+    const insert = clientWith().insert({
       table,
       values: Readable.from(endless()),
       format: "JSONEachRow",
