@@ -10,18 +10,22 @@ import { countRefusal } from "./refusals.ts";
 
 type Context = Pick<ExecutionContext, "waitUntil">;
 
+const CLICKS_PATH = "/v1/clicks";
+const ACCEPTED: ResponseInit = { status: 202 };
+
+/** One asynchronous function for a request's way: whatever waits with it is kept until its shard has answered. */
 export async function respond(request: Request, env: Env, context: Context): Promise<Response> {
   try {
     const path = pathOf(request.url);
-    // Awaited here: what it rejects is answered here.
-    if (path === "/v1/clicks") return await takeClicks(request, env, context);
-    if (path === "/health" && (request.method === "GET" || request.method === "HEAD")) {
-      edgeConfig(env);
-      return Response.json({ status: "ok" });
+    if (path !== CLICKS_PATH || request.method !== "POST") return respondAside(path, request, env);
+    const receivedAtMs = Date.now();
+    const body = await readBody(request);
+    const envelope = typeof body === "string" ? parseEnvelope(body) : body;
+    if (isProblem(envelope)) {
+      countRefusal(envelope.code, env, context);
+      return refusal(envelope);
     }
-    return refusal(
-      problem(404, "no_such_path", `${path} is not served: send clicks to POST /v1/clicks`),
-    );
+    return Response.json(await ingest(request, env, envelope, receivedAtMs), ACCEPTED);
   } catch (error) {
     console.error(JSON.stringify({ level: "error", msg: "request failed", error: String(error) }));
     const detail = "something failed here: send the same request again, that is safe";
@@ -29,19 +33,18 @@ export async function respond(request: Request, env: Env, context: Context): Pro
   }
 }
 
-async function takeClicks(request: Request, env: Env, context: Context): Promise<Response> {
-  if (request.method !== "POST") {
-    const detail = `${request.method} is not taken here: send clicks by POST`;
+/** What is no clicks. */
+function respondAside(path: string, { method }: Request, env: Env): Response {
+  if (path === CLICKS_PATH) {
+    const detail = `${method} is not taken here: send clicks by POST`;
     return refusal(problem(405, "wrong_method", detail), { allow: "POST" });
   }
-  const receivedAtMs = Date.now();
-  const body = await readBody(request);
-  const envelope = typeof body === "string" ? parseEnvelope(body) : body;
-  if (isProblem(envelope)) {
-    countRefusal(envelope.code, env, context);
-    return refusal(envelope);
+  if (path === "/health" && (method === "GET" || method === "HEAD")) {
+    edgeConfig(env);
+    return Response.json({ status: "ok" });
   }
-  return Response.json(await ingest(request, env, envelope, receivedAtMs), { status: 202 });
+  const detail = `${path} is not served: send clicks to POST ${CLICKS_PATH}`;
+  return refusal(problem(404, "no_such_path", detail));
 }
 
 /** Of an absolute URL, as it was sent: nothing is decoded. */

@@ -13,22 +13,17 @@ import { within } from "./within.ts";
  * single one costs): a commit that hangs ends its shard (COMMIT_MS_MAX), the platform ends calls to objects that are
  * gone, and a sender that loses patience has the same to do as one that reads `unavailable`.
  */
-export function askShard(env: Env, batch: ShardBatch): Promise<ShardAnswer | null> {
-  const stub = env.SHARD_OBJECTS.get(idOf(env, batch.shard));
-  return stub
-    .accept(encodeBatch(batch))
-    .then(decodeAnswer)
-    .catch((error: unknown) => {
-      console.error(
-        JSON.stringify({
-          level: "error",
-          msg: "shard is away",
-          shard: batch.shard,
-          error: String(error),
-        }),
-      );
-      return null;
-    });
+export async function askShard(env: Env, batch: ShardBatch): Promise<ShardAnswer | null> {
+  try {
+    const stub = env.SHARD_OBJECTS.get(idOf(env, batch.shard));
+    return decodeAnswer(await stub.accept(encodeBatch(batch)));
+  } catch (error) {
+    const { shard } = batch;
+    console.error(
+      JSON.stringify({ level: "error", msg: "shard is away", shard, error: String(error) }),
+    );
+    return null;
+  }
 }
 
 /** As `askShard`, which rejects nothing; null also when there is no answer within SHARD_ANSWER_MS_MAX. */

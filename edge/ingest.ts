@@ -3,7 +3,7 @@ import { writer } from "../wire/cursor.ts";
 import type { ClickResult, IngestAnswer } from "../wire/ingest.ts";
 import { askShard, askShardInTime } from "./ask-shard.ts";
 import { rejectedBatch, sortIntoBatches } from "./click/batches.ts";
-import type { BatchForShard, RequestFacts } from "./click/batches.ts";
+import type { BatchForShard, RequestFacts, Sorted } from "./click/batches.ts";
 import { classify } from "./click/classify.ts";
 import type { Rejection } from "./click/parse-click.ts";
 import type { Envelope } from "./click/parse-envelope.ts";
@@ -11,6 +11,7 @@ import { edgeConfig } from "./config.ts";
 import type { Env } from "./config.ts";
 import { platformOf } from "./platform.ts";
 import { FATE } from "./shard/fate.ts";
+import type { ShardAnswer } from "./shard/fate.ts";
 
 /**
  * For the clicks of one request after the other: a shard is asked in the turn in which they are sorted, and what it is
@@ -35,49 +36,61 @@ export async function ingest(
   };
   const { batches, rejections } = sortIntoBatches(envelope, facts, room);
   if (room.bytes.length > ROOM_BYTES) room = writer(ROOM_BYTES);
-  const results: ClickResult[] = [];
-  const rejectedPlaces = [...rejections.keys()].filter((place) => rejections[place] !== undefined);
-  for (const place of rejectedPlaces) results[place] = rejectedResult(rejections[place]!);
   // What the other shards say must not wait for one that is away.
-  const ask = batches.length === 1 ? askShard : askShardInTime;
-  const settle = async (batch: BatchForShard) => {
-    const answer = await ask(env, batch);
-    const fates = answer?.fates ?? new Uint8Array(batch.places.length).fill(FATE.unavailable);
-    batch.places.forEach((place, i) => {
-      results[place] = resultOf(envelope.clicks[place], fates[i]!);
-    });
-    // Nobody has kept them: the sender does, and sends them again.
-    if (answer?.rejectedTaken !== true && batch.rejectedEnds.length > 0) {
-      for (const place of rejectedPlaces)
-        results[place] = unavailableResult(rejections[place]!.clickId);
-    }
-    if (!fates.includes(FATE.tooOld) || (await keepTooOld(env, envelope, batch, fates, facts)))
-      return;
-    batch.places.forEach((place, i) => {
-      if (fates[i] === FATE.tooOld)
-        results[place] = unavailableResult(clickIdOf(envelope.clicks[place]));
-    });
-  };
-  await (batches.length === 1 ? settle(batches[0]!) : Promise.all(batches.map(settle)));
+  const answers =
+    batches.length === 1
+      ? [await askShard(env, batches[0]!)]
+      : await Promise.all(batches.map((batch) => askShardInTime(env, batch)));
+  const results: ClickResult[] = [];
+  batches.forEach((batch, i) => settle(results, batch, answers[i]!, envelope, rejections));
+  const tooOldBatches = batches.filter((_, i) => answers[i]?.fates.includes(FATE.tooOld));
+  if (tooOldBatches.length > 0) {
+    await Promise.all(
+      tooOldBatches.map((batch) => keepTooOld(env, envelope, batch, results, facts)),
+    );
+  }
   return { ...tally(results), results };
 }
 
+/** Writes down what a shard's answer, or its silence, means for each click of its batch, rejected ones included. */
+function settle(
+  results: ClickResult[],
+  { places, rejectedEnds }: BatchForShard,
+  answer: ShardAnswer | null,
+  envelope: Envelope,
+  rejections: Sorted["rejections"],
+): void {
+  places.forEach((place, i) => {
+    const fate = answer === null ? FATE.unavailable : answer.fates[i]!;
+    results[place] = resultOf(envelope.clicks[place], fate);
+  });
+  if (rejectedEnds.length === 0) return;
+  rejections.forEach((rejection, place) => {
+    if (rejection === undefined) return;
+    // What nobody has kept the sender does, and sends it again.
+    const isTaken = answer?.rejectedTaken === true;
+    results[place] = isTaken ? rejectedResult(rejection) : unavailableResult(rejection.clickId);
+  });
+}
+
 /**
- * Only the shard knows its acceptance limit, so these are rejected after the fact: kept, to be
- * re-applied. False when the shard could not keep them.
+ * Only the shard knows its acceptance limit, so these are rejected after the fact: kept, to be re-applied.
+ * `unavailable` when the shard could not keep them.
  */
 async function keepTooOld(
   env: Env,
   envelope: Envelope,
-  batch: BatchForShard,
-  fates: Uint8Array,
+  { shard, places }: BatchForShard,
+  results: ClickResult[],
   facts: RequestFacts,
-): Promise<boolean> {
-  const old = batch.places
-    .filter((_, i) => fates[i] === FATE.tooOld)
-    .map((place) => [tooOld(clickIdOf(envelope.clicks[place])), envelope.textOf(place)] as const);
-  const answer = await askShardInTime(env, rejectedBatch(batch.shard, old, facts));
-  return answer?.rejectedTaken === true;
+): Promise<void> {
+  const old = places.filter((place) => results[place]!.status === "rejected");
+  const rows = old.map(
+    (place) => [tooOld(clickIdOf(envelope.clicks[place])), envelope.textOf(place)] as const,
+  );
+  const answer = await askShardInTime(env, rejectedBatch(shard, rows, facts));
+  if (answer?.rejectedTaken === true) return;
+  for (const place of old) results[place] = unavailableResult(clickIdOf(envelope.clicks[place]));
 }
 
 function tooOld(clickId: string): Rejection {

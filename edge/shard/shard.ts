@@ -130,12 +130,18 @@ export class ClickShard extends DurableObject<Env> {
    * every rejected click that is kept or counted, is durable.
    */
   async accept(message: Uint8Array | string): Promise<string> {
-    const batch = decodeBatch(message);
+    // Nothing else is alive while the commit is waited for.
+    const answer = this.#take(decodeBatch(message));
+    await this.#group.settled();
+    return answer;
+  }
+
+  /** Decides a batch; what its answer says is durable with the commit. */
+  #take(batch: ShardBatch): string {
     const running = this.#running ?? this.#start(batch.shard);
     this.#checkShardCount(batch);
     const fates = batch.clicks.length === 0 ? NO_FATES : this.#decide(batch.clicks, running);
     const rejectedTaken = this.#takeRejected(batch);
-    await this.#group.settled();
     return encodeAnswer({ fates, rejectedTaken });
   }
 
