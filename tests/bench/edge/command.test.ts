@@ -10,7 +10,7 @@ test("the command's last line is JSON with its figures, rows that were written a
   try {
     const seconds = ["--seconds", "1", "--warm-up", "1", "--paced-seconds", "2"];
     const more = ["--paced-warm-up", "1", "--rounds", "1", "--connections", "16"];
-    const cases = ["--cases", "bare,single,paced_batch10"];
+    const cases = ["--cases", "bare,grouped,single,paced_batch10"];
     const stdout = execFileSync(
       process.execPath,
       [join(import.meta.dirname, "main.ts"), ...seconds, ...more, ...cases],
@@ -24,6 +24,7 @@ test("the command's last line is JSON with its figures, rows that were written a
       rows_written_per_million: { single: number | null; batch10: number };
       usd_per_billion: { batch10: number };
       ratio_single: number;
+      grouped_rps: number;
     };
     expect(Object.keys(printed).slice(0, 9)).toEqual([
       "bare_rps",
@@ -41,6 +42,7 @@ test("the command's last line is JSON with its figures, rows that were written a
     expect(printed.rows_written_per_million.batch10).toBeGreaterThan(1_000);
     expect(printed.rows_written_per_million.batch10).toBeLessThan(200_000);
     expect(printed.usd_per_billion.batch10).toBeGreaterThan(0);
+    expect(printed.grouped_rps).toBeGreaterThan(0);
     expect(readdirSync(directory)).toEqual([]);
   } finally {
     rmSync(directory, { recursive: true, force: true });

@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import { WrongResultError } from "../bench-case.ts";
 import { ResponseReader } from "./http-response.ts";
 import type { OnResponse } from "./http-response.ts";
+import { ANSWER_MS_MAX } from "./limits.ts";
 import type { RequestTemplate } from "./request-template.ts";
 
 export class Connection {
@@ -16,6 +17,7 @@ export class Connection {
     socket: Socket,
     template: RequestTemplate,
     onLost: (error: WrongResultError) => void,
+    answerMsMax: number,
   ) {
     this.template = template;
     this.#socket = socket;
@@ -39,6 +41,9 @@ export class Connection {
       }
     });
     socket.on("error", lose);
+    socket.setTimeout(answerMsMax, () => {
+      if (this.#onResponse !== null) lose(new Error(`nothing came within ${answerMsMax} ms`));
+    });
     socket.on("close", () => {
       // Without a request on its way it is the server's to close.
       if (this.#onResponse === null) this.#lost = true;
@@ -46,18 +51,22 @@ export class Connection {
     });
   }
 
-  /** @param onLost called when there is no more use for it, at most once; not when it is closed while idle */
+  /**
+   * @param onLost called when there is no more use for it, at most once; not when it is closed while idle
+   * @param answerMsMax how long a request may wait without a byte of its answer
+   */
   static open(
     port: number,
     template: RequestTemplate,
     onLost: (error: WrongResultError) => void,
+    answerMsMax = ANSWER_MS_MAX,
   ): Promise<Connection> {
     return new Promise((resolve, reject) => {
       const socket = connect({ host: "127.0.0.1", port, noDelay: true });
       socket.once("error", reject);
       socket.once("connect", () => {
         socket.off("error", reject);
-        resolve(new Connection(socket, template, onLost));
+        resolve(new Connection(socket, template, onLost, answerMsMax));
       });
     });
   }

@@ -1,4 +1,7 @@
 /** The edge's bench without its servers: what is read, booked, paced, priced and printed. */
+import { once } from "node:events";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
 import { ALARM_DELAY_MS } from "../../../edge/limits.ts";
 import type { ShardReport } from "../../../wire/report.ts";
@@ -8,6 +11,7 @@ import { Random } from "../../traffic/random.ts";
 import { percentile, poissonArrivals } from "./arrivals.ts";
 import { Book } from "./book.ts";
 import { Clicks } from "./clicks.ts";
+import { Connection } from "./connection.ts";
 import { figuresOf, judge } from "./figures.ts";
 import { ResponseReader } from "./http-response.ts";
 import type { PacedCaseOutcome, ThroughputOutcome } from "./measure.ts";
@@ -234,6 +238,21 @@ describe("arrivals", () => {
   });
 });
 
+test("a request that is never answered is lost after its time, and not waited for", async () => {
+  const silent = createServer((socket) => socket.resume()).listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const { port } = silent.address() as AddressInfo;
+  const clicks = new Clicks(1);
+  const lost = Promise.withResolvers<Error>();
+  const connection = await Connection.open(port, clicks.template(1), lost.resolve, 20);
+  expect(connection.isLost).toBe(false);
+  connection.send(clicks.fill(connection.template), () => undefined);
+  expect((await lost.promise).message).toContain("nothing came within 20 ms");
+  expect(connection.isLost).toBe(true);
+  silent.close();
+  await once(silent, "close");
+});
+
 describe("dollars", () => {
   test("of a billion single clicks, each a request, a call, half a row and 500 µs", () => {
     const dollars = dollarsPerBillion({
@@ -307,7 +326,7 @@ describe("what is printed", () => {
     clicksPerSecond: 724,
   });
   const rounds = [
-    { bare: run(1_000), single: run(700), batch100: run(300) },
+    { bare: run(1_000), grouped: run(800), single: run(700), batch100: run(300) },
     { bare: run(2_000), single: run(900), batch100: run(400) },
     { bare: run(1_500), single: run(975), batch100: run(450, null) },
   ];
@@ -324,8 +343,10 @@ describe("what is printed", () => {
       rows_written_per_million: { single: 500_000, batch10: 50_000 },
       usd_per_billion: { batch10: 105.93 },
       paced: { single: { latency_ms: { p50: 2, p99: 9 } } },
-      spread_percent: { bare: 100, single: 39, batch100: 50 },
-      clicks: 100,
+      grouped_rps: 800,
+      ratio_grouped: 0.8,
+      spread_percent: { bare: 100, grouped: 0, single: 39, batch100: 50 },
+      clicks: 110,
     });
     expect(figures.object_requests_per_million.batch10).toBe(
       Math.round(objectRequestsPerMillion(10, ALARM_DELAY_MS)),

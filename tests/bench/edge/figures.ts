@@ -13,6 +13,7 @@ import {
 
 export const THROUGHPUT_CASES = {
   bare: { server: "bare", clicksPerRequest: 1 },
+  grouped: { server: "grouped", clicksPerRequest: 1 },
   single: { server: "edge", clicksPerRequest: 1 },
   batch100: { server: "edge", clicksPerRequest: 100 },
 } as const;
@@ -74,6 +75,8 @@ export function figuresOf(rounds: readonly Round[], paced: PacedOutcomes) {
       generator_cpu_share: rounded(outcome.generatorCpuShare, 2),
       clicks: outcome.clicks,
     })),
+    grouped_rps: medianOf(rates("grouped"), 0),
+    ratio_grouped: medianOf(toBare("grouped"), 3),
     spread_percent: ofThroughput((name) =>
       rates(name).length === 0 ? null : spreadPercent(rates(name)),
     ),

@@ -1,5 +1,11 @@
 /** How long and how hard the edge's bench works, each with its reason. */
 
+/**
+ * A request without an answer for so long has none. Above what the edge itself gives a commit that hangs, so that its own
+ * answer is heard first.
+ */
+export const ANSWER_MS_MAX = 30_000;
+
 /** As many objects as the local stack has; a shard's load is what the pace is made for. */
 export const SHARDS = 4;
 /** wrangler.toml's own number: what a flush is divided into. */

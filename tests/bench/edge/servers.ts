@@ -2,6 +2,7 @@
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { COMMIT_FULL_PIECES, COMMIT_LINGER_MS } from "../../../edge/limits.ts";
 import { findNatsServer } from "../../../infra/find-program.mjs";
 import { renderNatsConfig } from "../../../infra/nats/render-nats-config.ts";
 import { inheritedEnvironment } from "../../../infra/stack/config.ts";
@@ -14,12 +15,16 @@ import { answersOk, StackProcess } from "../../../infra/stack/stack-process.ts";
 import type { LaunchSpec } from "../../../infra/stack/stack-process.ts";
 import { JOURNAL_KEEP_MS, PARTITIONS, SHARDS } from "./limits.ts";
 
-const BARE_MODULE = "bare-worker.js";
-const BARE_WORKER = fileURLToPath(new URL(BARE_MODULE, import.meta.url));
+/** What the edge is compared with: modules beside this one, as they are. */
+const PLAIN_WORKERS = {
+  bare: { module: "bare-worker.js", className: "BareObject" },
+  grouped: { module: "grouped-worker.js", className: "GroupedObject" },
+} as const;
 /** How many `Servers` needs. */
 export const PORTS = 4;
 
-export type ServerKind = "edge" | "bare";
+export type PlainKind = keyof typeof PLAIN_WORKERS;
+export type ServerKind = "edge" | PlainKind;
 export type Settings = Readonly<Record<string, string>>;
 
 /** A workerd that answers. */
@@ -88,7 +93,7 @@ export class Servers {
   /** Gives `use` a server that has never seen a click, and ends it afterwards, however `use` ends. */
   async with<T>(kind: ServerKind, use: (server: Server) => Promise<T>): Promise<T> {
     const workerd = this.#process(`${kind}-${++this.#lives}`, () =>
-      this.#workerdLaunch(kind === "edge" ? this.#writeEdge() : this.#writeBare()),
+      this.#workerdLaunch(kind === "edge" ? this.#writeEdge() : this.#writePlain(kind)),
     );
     this.#workerd = workerd;
     try {
@@ -151,22 +156,27 @@ export class Servers {
   }
 
   /** The same workerd, flags and kind of objects, another Worker. */
-  #writeBare(): string {
+  #writePlain(kind: PlainKind): string {
+    const { module, className } = PLAIN_WORKERS[kind];
     const directory = this.#workerdDirectory();
     const storageDirectory = join(directory, "storage");
     mkdirSync(storageDirectory, { recursive: true });
-    copyFileSync(BARE_WORKER, join(directory, BARE_MODULE));
+    copyFileSync(fileURLToPath(new URL(module, import.meta.url)), join(directory, module));
     const configFile = join(directory, "config.capnp");
     const text = renderEdgeConfig({
       manifest: {
         ...this.#edgeFiles().manifest,
-        name: "bare",
+        name: kind,
         vars: {},
-        durableObjects: [{ binding: "OBJECTS", className: "BareObject", sqlite: true }],
+        durableObjects: [{ binding: "OBJECTS", className, sqlite: true }],
       },
       bundleDirectory: ".",
-      moduleNames: [BARE_MODULE],
-      textBindings: { SHARDS: this.edgeSettings()["SHARDS"]! },
+      moduleNames: [module],
+      textBindings: {
+        SHARDS: String(SHARDS),
+        COMMIT_FULL_PIECES: String(COMMIT_FULL_PIECES),
+        COMMIT_LINGER_MS: String(COMMIT_LINGER_MS),
+      },
       port: this.#ports[0],
       storageDirectory,
     });
