@@ -16,7 +16,7 @@ import {
   unpackClick,
   walkClick,
 } from "./packed-clicks.ts";
-import type { ClickFields, RequestFields } from "./packed-clicks.ts";
+import type { CountedTime, RequestFields, SentFields } from "./packed-clicks.ts";
 import { newRawClickSpans, UNIT_BYTES } from "./raw-click.ts";
 
 const REQUEST: RequestFields = {
@@ -31,6 +31,7 @@ const REQUEST: RequestFields = {
   sentAtMs: 256,
   skewMs: 744,
 };
+type ClickFields = SentFields & CountedTime;
 const CLICK: ClickFields = {
   eventTimeMs: -1,
   timeSource: "skew_corrected",
@@ -42,7 +43,7 @@ const CLICK: ClickFields = {
 
 function packed(request: RequestFields, clicks: readonly ClickFields[]): Uint8Array {
   const c = newPack(request);
-  for (const click of clicks) packClick(c, click);
+  for (const click of clicks) packClick(c, click, click);
   return written(c).slice();
 }
 

@@ -68,11 +68,11 @@ export type RequestFields = Pick<
   | "skewMs"
 >;
 
-/** What each click has of its own. */
-export type ClickFields = Pick<
-  RawClick,
-  "eventTimeMs" | "timeSource" | "clickId" | "adId" | "claimedTimeMs"
-> & { readonly userId: string };
+/** What each click has of its own: what was sent, and the time that it is counted in. */
+export type SentFields = Pick<RawClick, "clickId" | "adId" | "claimedTimeMs"> & {
+  readonly userId: string;
+};
+export type CountedTime = Pick<RawClick, "eventTimeMs" | "timeSource">;
 
 const CLICKS_AT = 0;
 const CLICK_BYTES_AT = 4;
@@ -111,11 +111,11 @@ export function newPack(request: RequestFields, c: Cursor = writer(PACK_BYTES_MI
   return c;
 }
 
-export function packClick(c: Cursor, click: ClickFields): void {
+export function packClick(c: Cursor, click: SentFields, time: CountedTime): void {
   reserve(c, CLICK_FIELDS_BYTES_MAX);
   const start = c.at;
-  writeI64(c, click.eventTimeMs);
-  writeU8(c, TIME_SOURCE[click.timeSource]);
+  writeI64(c, time.eventTimeMs);
+  writeU8(c, TIME_SOURCE[time.timeSource]);
   writeAscii(c, click.clickId);
   writeAscii(c, click.adId);
   writeText(c, click.userId);

@@ -94,9 +94,7 @@ export function decodeBatch(message: Uint8Array | string): ShardBatch {
 }
 
 export function encodeAnswer({ fates, rejectedTaken }: ShardAnswer): string {
-  let text = `${VERSION}${rejectedTaken ? 1 : 0}`;
-  for (const fate of fates) text += String(fate);
-  return text;
+  return `${VERSION}${rejectedTaken ? 1 : 0}${charactersOf(fates.map((fate) => ZERO + fate))}`;
 }
 
 /** @throws Error for another version */

@@ -70,16 +70,9 @@ export function sortIntoBatches(envelope: Envelope, facts: RequestFacts, room?: 
       continue;
     }
     const batch = openBatch(open, home(click.clickId));
-    const stamp = stampTime(click.timestampMs, facts.sentAtMs, facts.receivedAtMs);
+    const stamp = stampTime(click.claimedTimeMs, facts.sentAtMs, facts.receivedAtMs);
     batch.clicks ??= newPack(requestFields(facts), open.size === 1 ? room : undefined);
-    packClick(batch.clicks, {
-      eventTimeMs: stamp.eventTimeMs,
-      timeSource: stamp.timeSource,
-      clickId: click.clickId,
-      adId: click.adId,
-      userId: click.userId,
-      claimedTimeMs: click.timestampMs,
-    });
+    packClick(batch.clicks, click, stamp);
     batch.places.push(place);
   }
   rejections.forEach((rejection, place) => {

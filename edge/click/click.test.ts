@@ -17,7 +17,7 @@ const good = { click_id: "i1.c1", ad_id: "ad-1", timestamp: NOW };
 describe("a click", () => {
   test("with its three fields is typed; unknown fields are ignored", () => {
     const click = parseClick({ ...good, user_id: "ü", more: [1] });
-    expect(click).toMatchObject({ clickId: "i1.c1", adId: "ad-1", timestampMs: NOW });
+    expect(click).toMatchObject({ clickId: "i1.c1", adId: "ad-1", claimedTimeMs: NOW });
     expect(isRejection(click)).toBe(false);
   });
 

@@ -18,7 +18,7 @@ export interface Click {
   readonly clickId: string;
   readonly adId: string;
   /** Milliseconds since 1970 by the client's clock, as sent (fractions cut). */
-  readonly timestampMs: number;
+  readonly claimedTimeMs: number;
   /** Of UTF-8, at most USER_ID_BYTES_MAX; empty where not sent. */
   readonly userId: string;
 }
@@ -78,7 +78,7 @@ export function parseClick(value: unknown): Click | Rejection {
   return {
     clickId: clickId as string,
     adId: fields["ad_id"] as string,
-    timestampMs: Math.floor(fields["timestamp"] as number),
+    claimedTimeMs: Math.floor(fields["timestamp"] as number),
     userId: user,
   };
 }

@@ -5,7 +5,7 @@ import { FATE } from "./fate.ts";
 import type { GroupPiece } from "./group-commit.ts";
 
 /**
- * @param fates of the pack's clicks, or of its first ones when a lookup failed
+ * @param fates of the pack's clicks
  * @param fingerprints of the accepted ones, in order, two lanes each
  * @param messageBytesMax of one piece, as rows of a message
  * @returns pieces whose bytes may be views of the pack

@@ -40,6 +40,28 @@ describe("a fingerprint set", () => {
       { numRuns: 30 },
     );
   });
+
+  test("is sorted as its 64-bit numbers are, hashes or not", () => {
+    const hash = fc.integer({ min: 0, max: 0xffff_ffff });
+    // Crowds, which hashes are not: more than a bucket sorts by itself.
+    const crowd = fc.constantFrom(0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff);
+    const pair = fc.oneof(fc.tuple(hash, hash), fc.tuple(hash, crowd), fc.tuple(crowd, crowd));
+    fc.assert(
+      fc.property(fc.array(pair, { maxLength: 2_000 }), (pairs) => {
+        const set = new FingerprintSet();
+        for (const [low, high] of pairs) if (!set.has(low, high)) set.add(low, high);
+        const numbers = (lanes: Uint32Array) => [...new BigUint64Array(lanes.slice().buffer)];
+        const held = new Set(
+          pairs.map(([low, high]) => {
+            const stored = low === 0 && high === 0 ? 1 : high;
+            return (BigInt(stored) << 32n) | BigInt(low);
+          }),
+        );
+        expect(numbers(set.sorted())).toEqual([...BigUint64Array.from(held).toSorted()]);
+      }),
+      { numRuns: 60 },
+    );
+  });
 });
 
 describe("a flush", () => {

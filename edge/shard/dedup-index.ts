@@ -68,26 +68,39 @@ export class DedupIndex {
     return this.size >= this.#idsMax;
   }
 
-  /** Before many are asked for, pairs of lanes: their places in the open segment come into the processor's cache. */
-  warm(lanes: Uint32Array): void {
+  /** Before many are added, pairs of lanes: there is room for them, and their places come into the processor's cache. */
+  expect(lanes: Uint32Array): void {
+    this.#open.reserve(lanes.length / 2);
     this.#open.warm(lanes);
   }
 
-  has(low: number, high: number): boolean {
-    if (this.#open.has(low, high)) return true;
-    const stored = storedHigh(low, high);
-    for (const { segment, filter } of this.#segments) {
-      if (!filter.mayHave(low, stored)) continue;
-      const page = this.#storage.page(segment, stored);
-      if (page !== null && pageHas(page, low, stored)) return true;
-    }
-    return false;
+  /** Whether the open segment has a fingerprint. */
+  openHas(low: number, high: number): boolean {
+    return this.#open.has(low, high);
   }
 
-  /** Adds a fingerprint that is not in the index, received at `nowMs`. */
-  add(low: number, high: number, nowMs: number): void {
+  /**
+   * Which of many fingerprints, pairs of lanes, sealed segments have: a 1 for each of those. Segment by segment, so that
+   * the processor waits for a filter's words of several fingerprints together.
+   */
+  sealedHave(lanes: Uint32Array): Uint8Array {
+    const held = new Uint8Array(lanes.length / 2);
+    for (const { segment, filter } of this.#segments) {
+      for (let i = 0; i < held.length; i++) {
+        const low = lanes[2 * i]!;
+        const stored = storedHigh(low, lanes[2 * i + 1]!);
+        if (held[i] === 1 || !filter.mayHave(low, stored)) continue;
+        const page = this.#storage.page(segment, stored);
+        if (page !== null && pageHas(page, low, stored)) held[i] = 1;
+      }
+    }
+    return held;
+  }
+
+  /** Adds a fingerprint that no sealed segment has, received at `nowMs`; false when the open one has it. */
+  add(low: number, high: number, nowMs: number): boolean {
     if (this.#open.size === 0) this.#openBucket = bucketOf(nowMs);
-    this.#open.add(low, high);
+    return this.#open.add(low, high);
   }
 
   /** Whether the open segment is large enough, or its bucket is over. */

@@ -7,6 +7,11 @@
 
 const CAPACITY_MIN = 1_024;
 
+/** Sorting puts so many ids in a bucket, on average: few enough to be sorted by looking at each other. */
+const BUCKET_IDS_LOG2 = 2;
+/** From here on a bucket is left to the platform's sort: hashes never get there, whatever clicks are sent. */
+const BUCKET_IDS_MAX = 64;
+
 /** The high lane as it is stored. */
 export function storedHigh(low: number, high: number): number {
   return low === 0 && high === 0 ? 1 : high;
@@ -40,7 +45,7 @@ export class FingerprintSet {
   }
 
   /**
-   * Looks at the places of fingerprints that will be asked for: the processor waits for all of these places together,
+   * Looks at the places of fingerprints that will be asked for or added: the processor waits for all of these places together,
    * where `has` would wait for one after the other.
    *
    * @param lanes pairs, low first
@@ -53,35 +58,68 @@ export class FingerprintSet {
     this.seen = seen;
   }
 
-  /** Adds a fingerprint that is not in the set. */
-  add(low: number, high: number): void {
+  /** Makes room for so many more: then adding them cannot fail. */
+  reserve(count: number): void {
     // Three quarters full at most: an unsuccessful probe looks at 8.5 slots on average (Knuth vol. 3,
     // 6.4), which lie beside each other.
-    if (4 * (this.#size + 1) > 3 * (this.#mask + 1)) this.#grow();
-    this.#place(low, storedHigh(low, high));
-    this.#size++;
+    while (4 * (this.#size + count) > 3 * (this.#mask + 1)) this.#grow();
   }
 
-  /** All of them as pairs of lanes, low first, ascending as the little-endian 64-bit numbers that they are. */
+  /** Adds a fingerprint; false when the set has it already. */
+  add(low: number, high: number): boolean {
+    this.reserve(1);
+    if (!this.#place(low, storedHigh(low, high))) return false;
+    this.#size++;
+    return true;
+  }
+
+  /**
+   * All of them as pairs of lanes, low first, ascending as the little-endian 64-bit numbers that they are. Being hashes
+   * they are spread evenly: put in order by their highest bits (a counting sort), they stand at their place or a few
+   * places from it.
+   */
   sorted(): Uint32Array {
     const slots = this.#slots;
-    const pairs = new Uint32Array(2 * this.#size);
-    let to = 0;
+    const bits = Math.max(1, Math.floor(Math.log2(this.#size + 1)) - BUCKET_IDS_LOG2);
+    const shift = 32 - bits;
+    // Where the next of each bucket goes, from the count of those before it on.
+    const places = new Uint32Array(2 ** bits + 1);
     for (let i = 0; i < slots.length; i += 2) {
-      if (slots[i] === 0 && slots[i + 1] === 0) continue;
-      pairs[to++] = slots[i]!;
-      pairs[to++] = slots[i + 1]!;
+      if (slots[i] !== 0 || slots[i + 1] !== 0) places[(slots[i + 1]! >>> shift) + 1]!++;
     }
-    new BigUint64Array(pairs.buffer).sort();
+    for (let bucket = 1; bucket < places.length; bucket++) places[bucket]! += places[bucket - 1]!;
+    const pairs = new Uint32Array(2 * this.#size);
+    for (let i = 0; i < slots.length; i += 2) {
+      const low = slots[i]!;
+      const high = slots[i + 1]!;
+      if (low === 0 && high === 0) continue;
+      const to = 2 * places[high >>> shift]!++;
+      pairs[to] = low;
+      pairs[to + 1] = high;
+    }
+    // Each bucket's place is its end now.
+    for (let bucket = 0, start = 0; bucket < places.length - 1; bucket++) {
+      const end = places[bucket]!;
+      sortBucket(pairs, start, end);
+      start = end;
+    }
     return pairs;
   }
 
-  #place(low: number, high: number): void {
+  /** Writes a fingerprint, its high lane as it is stored, unless it is there. */
+  #place(low: number, high: number): boolean {
     const slots = this.#slots;
-    let i = low & this.#mask;
-    while (slots[2 * i] !== 0 || slots[2 * i + 1] !== 0) i = (i + 1) & this.#mask;
-    slots[2 * i] = low;
-    slots[2 * i + 1] = high;
+    const mask = this.#mask;
+    for (let i = low & mask; ; i = (i + 1) & mask) {
+      const slotLow = slots[2 * i]!;
+      const slotHigh = slots[2 * i + 1]!;
+      if (slotLow === 0 && slotHigh === 0) {
+        slots[2 * i] = low;
+        slots[2 * i + 1] = high;
+        return true;
+      }
+      if (slotLow === low && slotHigh === high) return false;
+    }
   }
 
   #grow(): void {
@@ -93,5 +131,27 @@ export class FingerprintSet {
       const high = old[i + 1]!;
       if (low !== 0 || high !== 0) this.#place(low, high);
     }
+  }
+}
+
+/** Sorts the pairs `[start, end)`, by insertion if they are few. */
+function sortBucket(pairs: Uint32Array<ArrayBuffer>, start: number, end: number): void {
+  if (end - start > BUCKET_IDS_MAX) {
+    new BigUint64Array(pairs.buffer, 8 * start, end - start).sort();
+    return;
+  }
+  for (let i = start + 1; i < end; i++) {
+    const low = pairs[2 * i]!;
+    const high = pairs[2 * i + 1]!;
+    let to = i;
+    for (; to > start; to--) {
+      const lowBefore = pairs[2 * to - 2]!;
+      const highBefore = pairs[2 * to - 1]!;
+      if (highBefore < high || (highBefore === high && lowBefore < low)) break;
+      pairs[2 * to] = lowBefore;
+      pairs[2 * to + 1] = highBefore;
+    }
+    pairs[2 * to] = low;
+    pairs[2 * to + 1] = high;
   }
 }

@@ -67,14 +67,8 @@ export function packOfClicks(
     ...request,
   });
   for (const { clickId, adId, eventTimeMs } of clicks) {
-    packClick(c, {
-      eventTimeMs,
-      timeSource: "client",
-      clickId,
-      adId,
-      userId: "ü",
-      claimedTimeMs: eventTimeMs,
-    });
+    const click = { clickId, adId, userId: "ü", claimedTimeMs: eventTimeMs };
+    packClick(c, click, { eventTimeMs, timeSource: "client" });
   }
   return written(c).slice();
 }

@@ -238,32 +238,30 @@ export class ClickShard extends DurableObject<Env> {
       ids[2 * i] = lanes[0]!;
       ids[2 * i + 1] = lanes[1]!;
     }
-    this.#index.warm(ids);
+    // What can fail comes before any of them is known: reading storage, and memory for those that are new.
+    const sealed = this.#index.sealedHave(ids);
+    this.#index.expect(ids);
     const nowMs = Date.now();
     const counts = [0, 0, 0, 0];
-    let decidedCount = 0;
-    try {
-      for (; decidedCount < fates.length; decidedCount++) {
-        const low = ids[2 * decidedCount]!;
-        const high = ids[2 * decidedCount + 1]!;
-        const fate = this.#fateOf(low, high, eventTimeAt(c, places.starts[decidedCount]!));
-        if (fate === FATE.accepted) {
-          this.#index.add(low, high, nowMs);
-          const at = 2 * counts[fate]!;
-          ids[at] = low;
-          ids[at + 1] = high;
-        }
-        fates[decidedCount] = fate;
-        counts[fate]!++;
+    for (let i = 0; i < fates.length; i++) {
+      const low = ids[2 * i]!;
+      const high = ids[2 * i + 1]!;
+      const fate =
+        sealed[i] === 1
+          ? FATE.duplicate
+          : this.#fateOf(low, high, eventTimeAt(c, places.starts[i]!), nowMs);
+      if (fate === FATE.accepted) {
+        const at = 2 * counts[fate]!;
+        ids[at] = low;
+        ids[at + 1] = high;
       }
-    } finally {
-      // Also when a lookup failed: what is known in memory has to be committed.
-      const decided = firstOf(fates, decidedCount);
-      const accepted = firstOf(ids, 2 * counts[FATE.accepted]!);
-      for (const piece of acceptedPieces(pack, places, decided, accepted, JOURNAL_ROW_BYTES_MAX)) {
-        this.#journalBytes.clicks += piece.bytes.length;
-        this.#group.add("clicks", piece);
-      }
+      fates[i] = fate;
+      counts[fate]!++;
+    }
+    const accepted = firstOf(ids, 2 * counts[FATE.accepted]!);
+    for (const piece of acceptedPieces(pack, places, fates, accepted, JOURNAL_ROW_BYTES_MAX)) {
+      this.#journalBytes.clicks += piece.bytes.length;
+      this.#group.add("clicks", piece);
     }
     this.#figures.accepted(counts[FATE.accepted]!, pack);
     this.#figures.duplicate(counts[FATE.duplicate]!);
@@ -271,10 +269,14 @@ export class ClickShard extends DurableObject<Env> {
     return fates;
   }
 
-  #fateOf(low: number, high: number, eventTimeMs: number): number {
-    if (this.#index.has(low, high)) return FATE.duplicate;
-    if (eventTimeMs < this.#acceptFromMs) return FATE.tooOld;
-    return this.#isFull() ? FATE.unavailable : FATE.accepted;
+  /** Of a click that no sealed segment has. An accepted one is known from then on. */
+  #fateOf(low: number, high: number, eventTimeMs: number, nowMs: number): number {
+    const isTooOld = eventTimeMs < this.#acceptFromMs;
+    if (!isTooOld && !this.#isFull()) {
+      return this.#index.add(low, high, nowMs) ? FATE.accepted : FATE.duplicate;
+    }
+    if (this.#index.openHas(low, high)) return FATE.duplicate;
+    return isTooOld ? FATE.tooOld : FATE.unavailable;
   }
 
   /** Out of journal, or out of memory for ids that were received too lately to be forgotten. */
@@ -501,8 +503,8 @@ function rejectedRowsOf(batch: ShardBatch): { row: Uint8Array; kind: RejectionKi
 }
 
 /** As `subarray(0, count)`, which moves the numbers of a short array out of the heap: most often all are wanted. */
-function firstOf<T extends Uint8Array | Uint32Array>(numbers: T, count: number): T {
-  return count === numbers.length ? numbers : (numbers.subarray(0, count) as T);
+function firstOf(lanes: Uint32Array, count: number): Uint32Array {
+  return count === lanes.length ? lanes : lanes.subarray(0, count);
 }
 
 /** Of a batch without clicks. */

@@ -68,7 +68,7 @@ export async function startFakeEdge(
     if (taken.has(clickId)) return { click_id: clickId, status: "duplicate" };
     const sentAtMs = typeof sentAt === "number" ? sentAt : null;
     taken.set(clickId, {
-      ...stampTime(click.timestampMs, sentAtMs, Date.now()),
+      ...stampTime(click.claimedTimeMs, sentAtMs, Date.now()),
       clickId,
       adId,
       userId: click.userId,

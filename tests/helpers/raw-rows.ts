@@ -23,7 +23,7 @@ const NO_EPOCH = "\0".repeat(EPOCH_BYTES);
 /** Appends a row without a unit (but for its shard); the caller has reserved RAW_CLICK_BYTES_MAX. */
 export function writeRawClick(c: Cursor, click: RawClick): void {
   const packing = newPack(click);
-  packClick(packing, { ...click, userId: textOf(click.userId) });
+  packClick(packing, { ...click, userId: textOf(click.userId) }, click);
   const packed = reader(written(packing));
   unpackNext(packed, click.shard, c);
 }

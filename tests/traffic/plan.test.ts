@@ -93,7 +93,7 @@ describe("the plan", () => {
         !click.good ||
         parsed.clickId !== click.clickId ||
         parsed.adId !== click.adId ||
-        parsed.timestampMs !== click.claimedMs
+        parsed.claimedTimeMs !== click.claimedMs
       );
     });
     expect(wrong).toEqual([]);
