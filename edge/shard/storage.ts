@@ -104,6 +104,8 @@ export class ShardStorage {
   /** Numbers that the tables hold are without holes: from these to the newest. 0: none. */
   readonly #oldestJournal: Record<Chain, number>;
   readonly #oldestFlush: Record<Chain, number>;
+  /** As it is stored: it is asked for several times with each message. */
+  readonly #newestFlush: Record<Chain, FlushRecord | null>;
   #sealedThrough: number;
 
   constructor(sql: CountedSql) {
@@ -117,6 +119,9 @@ export class ShardStorage {
     }));
     this.#oldestJournal = ofEach((chain) => this.#end("min(number)", `journal_${chain}`));
     this.#oldestFlush = ofEach((chain) => this.#end("min(flush)", `flushes_${chain}`));
+    this.#newestFlush = ofEach((chain) =>
+      this.#flush(`SELECT record FROM flushes_${chain} ORDER BY flush DESC LIMIT 1`),
+    );
   }
 
   /** The stored identity, made on the first call. */
@@ -307,10 +312,12 @@ export class ShardStorage {
       this.#sql.write(`INSERT INTO flushes_${chain} VALUES (?, ?, ?, ?)`, ...values);
       if (oldest === 0) this.#oldestFlush[chain] = flush;
     }
+    this.#newestFlush[chain] = record;
   }
 
   /** The first flush after `flush`, or null. */
   flushAfter(chain: Chain, flush: number): FlushRecord | null {
+    if (flush >= (this.newestFlush(chain)?.flush ?? 0)) return null;
     return this.#flush(
       `SELECT record FROM flushes_${chain} WHERE flush > ? ORDER BY flush LIMIT 1`,
       flush,
@@ -318,7 +325,7 @@ export class ShardStorage {
   }
 
   newestFlush(chain: Chain): FlushRecord | null {
-    return this.#flush(`SELECT record FROM flushes_${chain} ORDER BY flush DESC LIMIT 1`);
+    return this.#newestFlush[chain];
   }
 
   /** Flushes that are not proven downstream yet, oldest first. */
