@@ -36,19 +36,16 @@ export async function ingest(
   };
   const { batches, rejections } = sortIntoBatches(envelope, facts, room);
   if (room.bytes.length > ROOM_BYTES) room = writer(ROOM_BYTES);
-  // What the other shards say must not wait for one that is away.
-  const answers =
-    batches.length === 1
-      ? [await askShard(env, batches[0]!)]
-      : await Promise.all(batches.map((batch) => askShardInTime(env, batch)));
   const results: ClickResult[] = [];
-  batches.forEach((batch, i) => settle(results, batch, answers[i]!, envelope, rejections));
-  const tooOldBatches = batches.filter((_, i) => answers[i]?.fates.includes(FATE.tooOld));
-  if (tooOldBatches.length > 0) {
-    await Promise.all(
-      tooOldBatches.map((batch) => keepTooOld(env, envelope, batch, results, facts)),
-    );
-  }
+  const settleWith = async (ask: typeof askShard, batch: BatchForShard) => {
+    const answer = await ask(env, batch);
+    settle(results, batch, answer, envelope, rejections);
+    if (answer?.fates.includes(FATE.tooOld) === true)
+      await keepTooOld(env, envelope, batch, results, facts);
+  };
+  // What the other shards say must not wait for one that is away.
+  if (batches.length === 1) await settleWith(askShard, batches[0]!);
+  else await Promise.all(batches.map((batch) => settleWith(askShardInTime, batch)));
   return { ...tally(results), results };
 }
 

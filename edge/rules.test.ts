@@ -16,6 +16,7 @@ import { COMMIT_MS_MAX, DEDUP_BUCKET_MS, DEDUP_SEGMENT_ROWS_MAX } from "./limits
 import { NatsPublisher } from "./publish/publisher.ts";
 import { FATE } from "./shard/fate.ts";
 import { packOfClicks } from "./shard/fixtures.ts";
+import { GroupCommit } from "./shard/group-commit.ts";
 import { clicksOf } from "../tests/helpers/raw-rows.ts";
 import type { ClickShard } from "./shard/shard.ts";
 
@@ -508,6 +509,20 @@ describe("rule 3: duplicate waits for the commit that holds the first sight", ()
     ]);
     await shard.abort();
     expect((await shard.journal()).slice(-3)).toEqual(["sealed.300", "a.1", "a.2"]);
+  });
+
+  test("clicks that are known and cannot be kept end their object, and are accepted when they come again", async () => {
+    const shard = new OneShard();
+    await shard.send(click("warm.1"));
+    const add = vi.spyOn(GroupCommit.prototype, "add").mockImplementationOnce(() => {
+      throw new RangeError("no memory");
+    });
+    await fails(shard.send(click("a.1"), click("a.2")));
+    expect(add).toHaveBeenCalledTimes(1);
+    add.mockRestore();
+    expect(await shard.send(click("a.1"), click("a.2"))).toEqual(["accepted", "accepted"]);
+    await shard.abort();
+    expect(await shard.journal()).toEqual(["warm.1", "a.1", "a.2"]);
   });
 
   test("ids of requests that came while a commit sealed are in the journal, and known, when theirs is over", async () => {

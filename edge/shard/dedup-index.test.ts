@@ -58,8 +58,8 @@ describe("the dedup index", () => {
               for (const n of open) index.add(...lanes(n), nowMs);
             } else {
               agree(has(index, ...lanes(what)), known(what));
-              if (!known(what)) {
-                index.add(...lanes(what), nowMs);
+              if (!sealed.some(({ ids }) => ids.has(what))) {
+                agree(index.add(...lanes(what), nowMs), !open.has(what));
                 open.add(what);
               }
             }

@@ -7,9 +7,9 @@
 
 const CAPACITY_MIN = 1_024;
 
-/** Sorting puts so many ids in a bucket, on average: few enough to be sorted by looking at each other. */
+/** Sorting puts four to eight ids in a bucket, on average: few enough to be sorted by looking at each other. */
 const BUCKET_IDS_LOG2 = 2;
-/** From here on a bucket is left to the platform's sort: hashes never get there, whatever clicks are sent. */
+/** Beyond so many a bucket is left to the platform's sort: hashes never get there, whatever clicks are sent. */
 const BUCKET_IDS_MAX = 64;
 
 /** The high lane as it is stored. */
@@ -45,8 +45,8 @@ export class FingerprintSet {
   }
 
   /**
-   * Looks at the places of fingerprints that will be asked for or added: the processor waits for all of these places together,
-   * where `has` would wait for one after the other.
+   * Looks at the places of fingerprints that will be asked for or added: the processor waits for all of these places
+   * together, where `has` would wait for one after the other.
    *
    * @param lanes pairs, low first
    */

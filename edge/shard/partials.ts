@@ -16,8 +16,8 @@ export interface PartitionPart {
 }
 
 export class Partials {
-  readonly #rows: Cursor;
   readonly #bytes: Uint8Array;
+  readonly #view: DataView;
   readonly #windowSeconds: number;
   readonly #seed: number;
   /** Numbers of keys, from 1 on; 0 is an empty slot. Linear probing, at most half full. */
@@ -36,8 +36,8 @@ export class Partials {
    * @param seed 32 bits that nobody outside knows: no sender can choose ads that fill one place of the table
    */
   constructor(rows: Cursor, clickCountMax: number, windowSeconds: number, seed: number) {
-    this.#rows = rows;
     this.#bytes = rows.bytes;
+    this.#view = rows.view;
     this.#windowSeconds = windowSeconds;
     this.#seed = seed;
     this.#slots = new Uint32Array(2 ** Math.ceil(Math.log2(2 * clickCountMax + 1)));
@@ -52,7 +52,7 @@ export class Partials {
   count(eventTimeMs: number, keyStart: number, keyEnd: number): void {
     const windowSeconds = this.#windowSeconds;
     const windowStart = Math.floor(eventTimeMs / (1_000 * windowSeconds)) * windowSeconds;
-    const hash = hashOf(this.#rows, keyStart, keyEnd, this.#seed ^ windowStart);
+    const hash = hashOf(this.#bytes, keyStart, keyEnd, this.#seed ^ windowStart);
     const slots = this.#slots;
     const mask = slots.length - 1;
     let slot = hash & mask;
@@ -91,7 +91,7 @@ export class Partials {
       const start = this.#keyStarts[key]!;
       // The key starts with the ad id: one byte of length (AD_ID_BYTES_MAX < 128), then its bytes.
       const adEnd = start + 1 + bytes[start]!;
-      const partition = partitionOf(this.#rows.view, start + 1, adEnd, partitions);
+      const partition = partitionOf(this.#view, start + 1, adEnd, partitions);
       let part = parts.get(partition);
       if (part === undefined) {
         part = { partition, body: writer(), rows: 0, clicks: 0 };
@@ -108,19 +108,9 @@ export class Partials {
   }
 }
 
-/** 2^32 over the golden ratio, odd (Knuth vol. 3, 6.4). */
-const MULTIPLIER = 0x9e3779b1;
-
-/** A product for every four bytes, its high half folded down: for the table alone, nothing written depends on it. */
-function hashOf({ view }: Cursor, start: number, end: number, seed: number): number {
+/** FNV-1a, folded: for the table alone, nothing written depends on it. */
+function hashOf(bytes: Uint8Array, start: number, end: number, seed: number): number {
   let hash = seed;
-  let at = start;
-  for (; at + 4 <= end; at += 4) hash = mix(hash ^ view.getInt32(at, true));
-  for (; at < end; at++) hash = mix(hash ^ view.getUint8(at));
-  return hash;
-}
-
-function mix(hash: number): number {
-  const product = Math.imul(hash, MULTIPLIER);
-  return product ^ (product >>> 15);
+  for (let i = start; i < end; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193);
+  return hash ^ (hash >>> 15);
 }

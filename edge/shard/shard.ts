@@ -238,7 +238,7 @@ export class ClickShard extends DurableObject<Env> {
       ids[2 * i] = lanes[0]!;
       ids[2 * i + 1] = lanes[1]!;
     }
-    // What can fail comes before any of them is known: reading storage, and memory for those that are new.
+    // Before any of them is known: reading storage may fail, and there may be no memory for those that are new.
     const sealed = this.#index.sealedHave(ids);
     this.#index.expect(ids);
     const nowMs = Date.now();
@@ -259,9 +259,15 @@ export class ClickShard extends DurableObject<Env> {
       counts[fate]!++;
     }
     const accepted = firstOf(ids, 2 * counts[FATE.accepted]!);
-    for (const piece of acceptedPieces(pack, places, fates, accepted, JOURNAL_ROW_BYTES_MAX)) {
-      this.#journalBytes.clicks += piece.bytes.length;
-      this.#group.add("clicks", piece);
+    try {
+      for (const piece of acceptedPieces(pack, places, fates, accepted, JOURNAL_ROW_BYTES_MAX)) {
+        this.#journalBytes.clicks += piece.bytes.length;
+        this.#group.add("clicks", piece);
+      }
+    } catch (error) {
+      // Out of memory: ids that are known and not kept must not answer `duplicate`.
+      this.ctx.abort(`clicks could not be kept: ${String(error)}`);
+      throw error;
     }
     this.#figures.accepted(counts[FATE.accepted]!, pack);
     this.#figures.duplicate(counts[FATE.duplicate]!);

@@ -1,7 +1,8 @@
 /**
- * The least that a Worker in front of Durable Objects does with a click that is durable when it is answered: the bare
- * Worker, whose object keeps what it is called with, a row for a group of calls. What this costs beside the bare call
- * is the platform's and the group's; what the edge costs beside this is its own.
+ * What a Worker in front of Durable Objects does with a click that is durable when it is answered, and hardly more: the
+ * bare Worker, whose object keeps what it is called with, a row for a group of calls. What this costs beside the bare
+ * call is the platform's and the group's. Two things it does otherwise than the edge: it looks its object up by name for
+ * each call, as the bare Worker does, and a group does not wait for the commit of the one before.
  */
 import { DurableObject } from "cloudflare:workers";
 

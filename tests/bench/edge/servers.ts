@@ -158,6 +158,7 @@ export class Servers {
   /** The same workerd, flags and kind of objects, another Worker. */
   #writePlain(kind: PlainKind): string {
     const { module, className } = PLAIN_WORKERS[kind];
+    const settings = this.edgeSettings();
     const directory = this.#workerdDirectory();
     const storageDirectory = join(directory, "storage");
     mkdirSync(storageDirectory, { recursive: true });
@@ -173,9 +174,9 @@ export class Servers {
       bundleDirectory: ".",
       moduleNames: [module],
       textBindings: {
-        SHARDS: String(SHARDS),
+        SHARDS: settings["SHARDS"]!,
         COMMIT_FULL_PIECES: String(COMMIT_FULL_PIECES),
-        COMMIT_LINGER_MS: String(COMMIT_LINGER_MS),
+        COMMIT_LINGER_MS: settings["COMMIT_LINGER_MS"] ?? String(COMMIT_LINGER_MS),
       },
       port: this.#ports[0],
       storageDirectory,
