@@ -34,14 +34,7 @@ export class FingerprintSet {
   }
 
   has(low: number, high: number): boolean {
-    const slots = this.#slots;
-    const stored = storedHigh(low, high);
-    for (let i = low & this.#mask; ; i = (i + 1) & this.#mask) {
-      const slotLow = slots[2 * i]!;
-      const slotHigh = slots[2 * i + 1]!;
-      if (slotLow === low && slotHigh === stored) return true;
-      if (slotLow === 0 && slotHigh === 0) return false;
-    }
+    return !isEmpty(this.#slots, this.#slotOf(low, storedHigh(low, high)));
   }
 
   /**
@@ -68,7 +61,10 @@ export class FingerprintSet {
   /** Adds a fingerprint; false when the set has it already. */
   add(low: number, high: number): boolean {
     this.reserve(1);
-    if (!this.#place(low, storedHigh(low, high))) return false;
+    const stored = storedHigh(low, high);
+    const slot = this.#slotOf(low, stored);
+    if (!isEmpty(this.#slots, slot)) return false;
+    this.#write(slot, low, stored);
     this.#size++;
     return true;
   }
@@ -85,16 +81,15 @@ export class FingerprintSet {
     // Where the next of each bucket goes, from the count of those before it on.
     const places = new Uint32Array(2 ** bits + 1);
     for (let i = 0; i < slots.length; i += 2) {
-      if (slots[i] !== 0 || slots[i + 1] !== 0) places[(slots[i + 1]! >>> shift) + 1]!++;
+      if (!isEmpty(slots, i)) places[(slots[i + 1]! >>> shift) + 1]!++;
     }
     for (let bucket = 1; bucket < places.length; bucket++) places[bucket]! += places[bucket - 1]!;
     const pairs = new Uint32Array(2 * this.#size);
     for (let i = 0; i < slots.length; i += 2) {
-      const low = slots[i]!;
+      if (isEmpty(slots, i)) continue;
       const high = slots[i + 1]!;
-      if (low === 0 && high === 0) continue;
       const to = 2 * places[high >>> shift]!++;
-      pairs[to] = low;
+      pairs[to] = slots[i]!;
       pairs[to + 1] = high;
     }
     // Each bucket's place is its end now.
@@ -106,20 +101,20 @@ export class FingerprintSet {
     return pairs;
   }
 
-  /** Writes a fingerprint, its high lane as it is stored, unless it is there. */
-  #place(low: number, high: number): boolean {
+  /** Where a fingerprint stands, or the empty slot where it would. @param stored its high lane as it is stored */
+  #slotOf(low: number, stored: number): number {
     const slots = this.#slots;
     const mask = this.#mask;
     for (let i = low & mask; ; i = (i + 1) & mask) {
-      const slotLow = slots[2 * i]!;
-      const slotHigh = slots[2 * i + 1]!;
-      if (slotLow === 0 && slotHigh === 0) {
-        slots[2 * i] = low;
-        slots[2 * i + 1] = high;
-        return true;
-      }
-      if (slotLow === low && slotHigh === high) return false;
+      const slot = 2 * i;
+      const isThere = slots[slot] === low && slots[slot + 1] === stored;
+      if (isThere || isEmpty(slots, slot)) return slot;
     }
+  }
+
+  #write(slot: number, low: number, stored: number): void {
+    this.#slots[slot] = low;
+    this.#slots[slot + 1] = stored;
   }
 
   #grow(): void {
@@ -127,11 +122,16 @@ export class FingerprintSet {
     this.#slots = new Uint32Array(old.length * 2);
     this.#mask = this.#slots.length / 2 - 1;
     for (let i = 0; i < old.length; i += 2) {
+      if (isEmpty(old, i)) continue;
       const low = old[i]!;
-      const high = old[i + 1]!;
-      if (low !== 0 || high !== 0) this.#place(low, high);
+      const stored = old[i + 1]!;
+      this.#write(this.#slotOf(low, stored), low, stored);
     }
   }
+}
+
+function isEmpty(slots: Uint32Array, slot: number): boolean {
+  return slots[slot] === 0 && slots[slot + 1] === 0;
 }
 
 /** Sorts the pairs `[start, end)`, by insertion if they are few. */
