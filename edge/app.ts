@@ -1,5 +1,6 @@
 /** The edge's paths, and its answers. Two paths, compared as they stand: a router was 3 % of what a single click costs. */
 import type { ProblemCode } from "../wire/ingest.ts";
+import type { Context } from "./ask-shard.ts";
 import { isProblem, parseEnvelope, problem } from "./click/parse-envelope.ts";
 import type { Problem } from "./click/parse-envelope.ts";
 import { readBody } from "./click/read-body.ts";
@@ -7,8 +8,6 @@ import { edgeConfig } from "./config.ts";
 import type { Env } from "./config.ts";
 import { ingest } from "./ingest.ts";
 import { countRefusal } from "./refusals.ts";
-
-type Context = Pick<ExecutionContext, "waitUntil">;
 
 const CLICKS_PATH = "/v1/clicks";
 const ACCEPTED: ResponseInit = { status: 202 };
@@ -25,7 +24,7 @@ export async function respond(request: Request, env: Env, context: Context): Pro
       countRefusal(envelope.code, env, context);
       return refusal(envelope);
     }
-    return Response.json(await ingest(request, env, envelope, receivedAtMs), ACCEPTED);
+    return Response.json(await ingest(request, env, context, envelope, receivedAtMs), ACCEPTED);
   } catch (error) {
     console.error(JSON.stringify({ level: "error", msg: "request failed", error: String(error) }));
     const detail = "something failed here: send the same request again, that is safe";

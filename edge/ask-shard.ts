@@ -1,49 +1,105 @@
-/** The Worker's call to a shard: never repeated here, and bounded in time where others wait for it. */
-import { decodeAnswer, encodeBatch } from "./click/batch-bytes.ts";
+/** The Worker's call to a shard: shared with others (shared-call.ts), never repeated here, and bounded in time where others wait. */
+import { decodeAnswers } from "./click/batch-bytes.ts";
 import type { ShardBatch } from "./click/batches.ts";
 import type { Env } from "./config.ts";
-import { SHARD_ANSWER_MS_MAX } from "./limits.ts";
+import { LOOK_EVERY_MS, SHARD_ANSWER_MS_MAX } from "./limits.ts";
 import type { ShardAnswer } from "./shard/fate.ts";
-import { within } from "./within.ts";
+import { ShardLine } from "./shared-call.ts";
+import type { SharedCall } from "./shared-call.ts";
+import { pause, within } from "./within.ts";
+
+export type Context = Pick<ExecutionContext, "waitUntil">;
 
 /**
  * The shard's answer, or null when it is away: nothing is known then, and sending again is safe.
  *
- * For a request that needs no other shard. It has no limit of its own, which would be a timer for each click (4 % of what a
- * single one costs): a commit that hangs ends its shard (COMMIT_MS_MAX), the platform ends calls to objects that are
- * gone, and a sender that loses patience has the same to do as one that reads `unavailable`.
+ * For a request that needs no other shard. Who makes a call has no limit of its own, which would be a timer for each
+ * (4 % of what a single click costs): a commit that hangs ends its shard (COMMIT_MS_MAX), the platform ends calls to
+ * objects that are gone, and a sender that loses patience has the same to do as one that reads `unavailable`.
  */
-export async function askShard(env: Env, batch: ShardBatch): Promise<ShardAnswer | null> {
+export async function askShard(
+  env: Env,
+  context: Context,
+  batch: ShardBatch,
+): Promise<ShardAnswer | null> {
+  const way = wayTo(env, batch.shard);
+  const nowMs = Date.now();
+  const { call, place } = way.line.join(batch, nowMs);
+  if (place === 0) {
+    const made = makeCall(env, way, call, call.dueAtMs - nowMs);
+    // Others wait for it, too, when this request's client has gone.
+    context.waitUntil(made);
+    await made;
+  } else await waitForAnswers(call, way.line.firstLookMs(call, nowMs));
+  return call.answers?.[place] ?? null;
+}
+
+/** As `askShard`; null also when there is no answer within SHARD_ANSWER_MS_MAX. */
+export function askShardInTime(
+  env: Env,
+  context: Context,
+  batch: ShardBatch,
+): Promise<ShardAnswer | null> {
+  const asked = askShard(env, context, batch);
+  return within(asked, SHARD_ANSWER_MS_MAX, "no answer").catch(() => null);
+}
+
+/** Rejects nothing: afterwards the call has its answers. */
+async function makeCall(
+  env: Env,
+  { id, line, shard }: Way,
+  call: SharedCall,
+  waitMs: number,
+): Promise<void> {
   try {
-    const stub = env.SHARD_OBJECTS.get(idOf(env, batch.shard));
-    return decodeAnswer(await stub.accept(encodeBatch(batch)));
+    if (waitMs > 0) await pause(waitMs);
+    const message = line.take(call, Date.now());
+    const answers = await env.SHARD_OBJECTS.get(id).accept(message);
+    line.answered(call, decodeAnswers(answers, call.batchCount), Date.now());
   } catch (error) {
-    const { shard } = batch;
     console.error(
       JSON.stringify({ level: "error", msg: "shard is away", shard, error: String(error) }),
     );
-    return null;
+    call.answers = AWAY;
   }
 }
 
-/** As `askShard`, which rejects nothing; null also when there is no answer within SHARD_ANSWER_MS_MAX. */
-export function askShardInTime(env: Env, batch: ShardBatch): Promise<ShardAnswer | null> {
-  return within(askShard(env, batch), SHARD_ANSWER_MS_MAX, "no answer").catch(() => null);
+/** Nothing is known of any batch. */
+const AWAY: readonly (ShardAnswer | null)[] = [];
+
+/** Until the call has ended, or for SHARD_ANSWER_MS_MAX: the request that makes it may be gone. */
+async function waitForAnswers(call: SharedCall, firstLookMs: number): Promise<void> {
+  let waitMs = firstLookMs;
+  let leftMs = SHARD_ANSWER_MS_MAX;
+  while (call.answers === null && leftMs > 0) {
+    // oxlint-disable-next-line no-await-in-loop
+    await pause(waitMs);
+    leftMs -= waitMs;
+    waitMs = LOOK_EVERY_MS;
+  }
 }
 
-/** A name's id is a hash: computed once for each shard in an isolate, of which there are SHARDS_MAX at most. */
-const ids = new WeakMap<object, Map<number, DurableObjectId>>();
+/** What an isolate needs to ask a shard: plain values, which all its requests may use. */
+interface Way {
+  readonly shard: number;
+  /** A name's id is a hash: computed once. */
+  readonly id: DurableObjectId;
+  readonly line: ShardLine;
+}
 
-function idOf({ SHARD_OBJECTS }: Env, shard: number): DurableObjectId {
-  let known = ids.get(SHARD_OBJECTS);
+/** By shard, of which there are SHARDS_MAX at most. */
+const ways = new WeakMap<object, Map<number, Way>>();
+
+function wayTo({ SHARD_OBJECTS }: Env, shard: number): Way {
+  let known = ways.get(SHARD_OBJECTS);
   if (known === undefined) {
     known = new Map();
-    ids.set(SHARD_OBJECTS, known);
+    ways.set(SHARD_OBJECTS, known);
   }
-  let id = known.get(shard);
-  if (id === undefined) {
-    id = SHARD_OBJECTS.idFromName(`shard-${shard}`);
-    known.set(shard, id);
+  let way = known.get(shard);
+  if (way === undefined) {
+    way = { shard, id: SHARD_OBJECTS.idFromName(`shard-${shard}`), line: new ShardLine() };
+    known.set(shard, way);
   }
-  return id;
+  return way;
 }

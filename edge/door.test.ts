@@ -625,7 +625,7 @@ describe("what was refused reaches clicks_rejected", () => {
     const log = vi.spyOn(console, "error");
     await setShardCounts(SHARDS + 1);
     await (await send("{")).text();
-    await expect.poll(() => log.mock.calls.join(), { timeout: 10_000 }).toContain("shard is away");
+    await expect.poll(() => log.mock.calls.join(), { timeout: 10_000 }).toContain("a batch failed");
     log.mockRestore();
     expect((await counted()).get("not_json")).toBe(before);
     await setShardCounts(SHARDS);

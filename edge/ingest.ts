@@ -2,6 +2,7 @@
 import { writer } from "../wire/cursor.ts";
 import type { ClickResult, IngestAnswer } from "../wire/ingest.ts";
 import { askShard, askShardInTime } from "./ask-shard.ts";
+import type { Context } from "./ask-shard.ts";
 import { rejectedBatch, sortIntoBatches } from "./click/batches.ts";
 import type { BatchForShard, RequestFacts, Sorted } from "./click/batches.ts";
 import { classify } from "./click/classify.ts";
@@ -23,6 +24,7 @@ let room = writer(ROOM_BYTES);
 export async function ingest(
   request: Request,
   env: Env,
+  context: Context,
   envelope: Envelope,
   receivedAtMs: number,
 ): Promise<IngestAnswer> {
@@ -38,10 +40,10 @@ export async function ingest(
   if (room.bytes.length > ROOM_BYTES) room = writer(ROOM_BYTES);
   const results: ClickResult[] = [];
   const settleWith = async (ask: typeof askShard, batch: BatchForShard) => {
-    const answer = await ask(env, batch);
+    const answer = await ask(env, context, batch);
     settle(results, batch, answer, envelope, rejections);
     if (answer?.fates.includes(FATE.tooOld) === true)
-      await keepTooOld(env, envelope, batch, results, facts);
+      await keepTooOld(env, context, envelope, batch, results, facts);
   };
   // What the other shards say must not wait for one that is away.
   if (batches.length === 1) await settleWith(askShard, batches[0]!);
@@ -76,6 +78,7 @@ function settle(
  */
 async function keepTooOld(
   env: Env,
+  context: Context,
   envelope: Envelope,
   { shard, places }: BatchForShard,
   results: ClickResult[],
@@ -85,7 +88,7 @@ async function keepTooOld(
   const rows = old.map(
     (place) => [tooOld(clickIdOf(envelope.clicks[place])), envelope.textOf(place)] as const,
   );
-  const answer = await askShardInTime(env, rejectedBatch(shard, rows, facts));
+  const answer = await askShardInTime(env, context, rejectedBatch(shard, rows, facts));
   if (answer?.rejectedTaken === true) return;
   for (const place of old) results[place] = unavailableResult(clickIdOf(envelope.clicks[place]));
 }

@@ -5,35 +5,33 @@
  */
 import type { ProblemCode } from "../wire/ingest.ts";
 import { askShardInTime } from "./ask-shard.ts";
+import type { Context } from "./ask-shard.ts";
 import { countedBatch, DEFAULT_ACCOUNT, DEFAULT_KEY_ID } from "./click/batches.ts";
 import { edgeConfig } from "./config.ts";
 import type { Env } from "./config.ts";
 import { REFUSALS_LINGER_MS, SHARD_ANSWER_MS_MAX } from "./limits.ts";
+import { pause } from "./within.ts";
 
 /** Shared by all requests of the isolate: plain numbers, nothing that belongs to one request. */
 const gathered = new Map<ProblemCode, number>();
 let handOverSinceMs: number | null = null;
 
 /** Counts one; the request that finds no other on its way carries what is gathered, after its answer. */
-export function countRefusal(
-  code: ProblemCode,
-  env: Env,
-  context: Pick<ExecutionContext, "waitUntil">,
-): void {
+export function countRefusal(code: ProblemCode, env: Env, context: Context): void {
   gather(code, 1);
   // A request's work may end with the request: then another takes over.
   const handOverMsMax = REFUSALS_LINGER_MS + SHARD_ANSWER_MS_MAX;
   if (handOverSinceMs !== null && Date.now() - handOverSinceMs < handOverMsMax) return;
   handOverSinceMs = Date.now();
-  context.waitUntil(handOver(env));
+  context.waitUntil(handOver(env, context));
 }
 
 function gather(code: ProblemCode, count: number): void {
   gathered.set(code, (gathered.get(code) ?? 0) + count);
 }
 
-async function handOver(env: Env): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, REFUSALS_LINGER_MS));
+async function handOver(env: Env, context: Context): Promise<void> {
+  await pause(REFUSALS_LINGER_MS);
   const { shards } = edgeConfig(env);
   const counts = [...gathered];
   gathered.clear();
@@ -43,6 +41,6 @@ async function handOver(env: Env): Promise<void> {
   const counted = counts.map(([code, count]) => ({ account, keyId, code, field: "", count }));
   // Any shard will do, so all of them take their part.
   const shard = Math.floor(Math.random() * shards);
-  const answer = await askShardInTime(env, countedBatch(shard, shards, counted));
+  const answer = await askShardInTime(env, context, countedBatch(shard, shards, counted));
   if (answer === null) for (const [code, count] of counts) gather(code, count);
 }

@@ -7,15 +7,15 @@ import { env, evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { RESEND_ERROR_MS_MAX } from "../wire/limits.ts";
 import { shardOf } from "../wire/routing.ts";
-import { decodeAnswer, encodeBatch } from "./click/batch-bytes.ts";
-import { sortIntoBatches } from "./click/batches.ts";
+import { decodeAnswers } from "./click/batch-bytes.ts";
+import { countedBatch, sortIntoBatches } from "./click/batches.ts";
 import type { ShardBatch } from "./click/batches.ts";
 import { isProblem, parseEnvelope } from "./click/parse-envelope.ts";
 import type { Env } from "./config.ts";
 import { COMMIT_MS_MAX, DEDUP_BUCKET_MS, DEDUP_SEGMENT_ROWS_MAX } from "./limits.ts";
 import { NatsPublisher } from "./publish/publisher.ts";
 import { FATE } from "./shard/fate.ts";
-import { packOfClicks } from "./shard/fixtures.ts";
+import { callOf, packOfClicks } from "./shard/fixtures.ts";
 import { GroupCommit } from "./shard/group-commit.ts";
 import { clicksOf } from "../tests/helpers/raw-rows.ts";
 import type { ClickShard } from "./shard/shard.ts";
@@ -91,8 +91,9 @@ class OneShard {
   }
 
   async sendBatch(batch: ShardBatch): Promise<string[]> {
-    const { fates } = decodeAnswer(await this.stub.accept(encodeBatch(batch)));
-    return Array.from(fates, (fate) => FATES[fate]!);
+    const [answer] = decodeAnswers(await this.stub.accept(callOf([batch])), 1);
+    if (!answer) throw new Error("the shard could not decide");
+    return Array.from(answer.fates, (fate) => FATES[fate]!);
   }
 
   inside<Result>(
@@ -143,7 +144,7 @@ class OneShard {
     const batch = batchOf(clicks);
     await aborted(
       this.inside((state, instance) => {
-        void instance.accept(encodeBatch(batch)).catch(() => undefined);
+        void instance.accept(callOf([batch])).catch(() => undefined);
         state.abort("the test says so");
       }),
     );
@@ -278,7 +279,7 @@ describe("rule 3: duplicate waits for the commit that holds the first sight", ()
     await aborted(
       shard.inside(async (state, instance) => {
         const sent = () =>
-          void instance.accept(encodeBatch(batch)).then(
+          void instance.accept(callOf([batch])).then(
             () => answerCount++,
             () => undefined,
           );
@@ -422,7 +423,7 @@ describe("rule 3: duplicate waits for the commit that holds the first sight", ()
         const comes = setInterval(() => {
           const next = click(`b.${sent.length}`);
           sent.push(next);
-          void instance.accept(encodeBatch(batchOf([next]))).catch(() => undefined);
+          void instance.accept(callOf([batchOf([next])])).catch(() => undefined);
         }, 1);
         await onDisk;
         await new Promise((resolve) => setTimeout(resolve, 10));
@@ -537,5 +538,46 @@ describe("rule 3: duplicate waits for the commit that holds the first sight", ()
     const ids = Array.from({ length: 40 }, (_, n) => `b.${n}`);
     expect(await shard.send(...ids.map((id) => click(id)))).toEqual(ids.map(() => "duplicate"));
     expect((await shard.journal()).toSorted()).toEqual(["a.1", ...ids].toSorted());
+  });
+});
+
+describe("a call with the batches of several requests", () => {
+  test("decides them in their order, and all answers wait for the one commit", async () => {
+    const shard = new OneShard();
+    const clicks = [click("a.1"), click("a.2"), click("a.3")];
+    const batches = [batchOf(clicks.slice(0, 2)), batchOf(clicks.slice(1)), countedBatch(0, 1, [])];
+    const answers = decodeAnswers(await shard.stub.accept(callOf(batches)), 3);
+    const { accepted, duplicate } = FATE;
+    expect(answers.map((answer) => [...answer!.fates])).toEqual([
+      [accepted, accepted],
+      [duplicate, accepted],
+      [],
+    ]);
+    expect(await shard.journal()).toEqual(["a.1", "a.2", "a.3"]);
+  });
+
+  test("goes on without one that cannot be decided: it is logged, and nothing is known of it alone", async () => {
+    const shard = new OneShard();
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const good = batchOf([click("a.1")]);
+    const torn = { ...good, clicks: batchOf([click("b.1"), click("b.2")]).clicks.slice(0, -1) };
+    const strange = { ...batchOf([click("c.1")]), shards: 2 };
+    const last = batchOf([click("d.1")]);
+    const call = callOf([good, torn, strange, last]);
+    const answers = decodeAnswers(await shard.stub.accept(call), 4);
+    const taken = { fates: Uint8Array.of(FATE.accepted), rejectedTaken: true };
+    expect(answers).toEqual([taken, null, null, taken]);
+    expect(await shard.journal()).toEqual(["a.1", "d.1"]);
+    const said = log.mock.calls
+      .map(([line]) => String(line))
+      .filter((l) => l.includes("a batch failed"));
+    expect(said).toEqual([
+      expect.stringContaining("cut off"),
+      expect.stringContaining("SHARDS changed from 1 to 2"),
+    ]);
+    // Sent again by who was told nothing.
+    expect(await shard.send(click("b.1"), click("b.2"), click("c.1"))).toEqual(
+      Array(3).fill("accepted"),
+    );
   });
 });

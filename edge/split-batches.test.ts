@@ -1,5 +1,5 @@
 /** One request, several shards, some of them in trouble: every click has its fate, and sending again is safe. */
-import { env, runInDurableObject, SELF } from "cloudflare:test";
+import { createExecutionContext, env, runInDurableObject, SELF } from "cloudflare:test";
 import { describe, expect, test, vi } from "vitest";
 import type { ClickResult, ClickStatus, IngestAnswer } from "../wire/ingest.ts";
 import { clicksOf } from "../tests/helpers/raw-rows.ts";
@@ -298,7 +298,7 @@ test("a shard that answers too late has its clicks unavailable, and has taken th
       giveUps.push({ fire, delayMs });
       return 0;
     });
-  const asked = ingest(new Request(URL), slowEnv, envelope, Date.now());
+  const asked = ingest(new Request(URL), slowEnv, createExecutionContext(), envelope, Date.now());
   timers.mockRestore();
   expect(giveUps.map(({ delayMs }) => delayMs)).toEqual(Array(SHARDS).fill(SHARD_ANSWER_MS_MAX));
 

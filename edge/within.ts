@@ -1,4 +1,4 @@
-/** A promise with a limit. */
+/** Promises and time. */
 
 /** As `promise`; rejects with `what` and the limit when that takes longer. The work itself goes on. */
 export async function within<T>(promise: Promise<T>, msMax: number, what: string): Promise<T> {
@@ -11,4 +11,8 @@ export async function within<T>(promise: Promise<T>, msMax: number, what: string
   } finally {
     if (timer !== null) clearTimeout(timer);
   }
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, ms));
 }

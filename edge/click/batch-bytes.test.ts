@@ -2,13 +2,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { FATE } from "../shard/fate.ts";
-import {
-  decodeAnswer,
-  decodeBatch,
-  encodeAnswer,
-  encodeBatch,
-  TEXT_BYTES_MAX,
-} from "./batch-bytes.ts";
+import { writer, written } from "../../wire/cursor.ts";
+import { decodeAnswers, encodeAnswers, readBatches, writeBatch } from "./batch-bytes.ts";
 import type { ShardBatch } from "./batches.ts";
 
 const rows = fc
@@ -31,10 +26,10 @@ const batches: fc.Arbitrary<ShardBatch> = fc
       fc.record({ account: text, keyId: text, code: text, field: text, count: fc.nat() }),
       { maxLength: 2 },
     ),
-    // Short ones and long ones.
+    // Short ones, and longer ones than a call has room for at first.
     clicks: fc.oneof(
       fc.uint8Array({ maxLength: 50 }),
-      fc.integer({ min: TEXT_BYTES_MAX - 50, max: TEXT_BYTES_MAX + 50 }).map(everyByte),
+      fc.integer({ min: 4_000, max: 10_000 }).map(everyByte),
     ),
     rejected: rows,
   })
@@ -44,51 +39,56 @@ const batches: fc.Arbitrary<ShardBatch> = fc
     rejectedEnds: rejected.ends,
   }));
 
-test("a batch arrives as it was sent", () => {
+const calls = fc.array(batches, { minLength: 1, maxLength: 5 });
+
+function callOf(sent: readonly ShardBatch[]): Uint8Array {
+  const c = writer();
+  for (const batch of sent) writeBatch(c, batch);
+  return written(c).slice();
+}
+
+test("batches arrive as they were sent, in their order", () => {
   fc.assert(
-    fc.property(batches, (batch) => {
-      expect(decodeBatch(encodeBatch(batch))).toEqual(batch);
+    fc.property(calls, (sent) => {
+      expect(readBatches(callOf(sent))).toEqual(sent);
     }),
   );
 });
 
-test("what was read of a batch stays as it is while others are read", () => {
-  const all = Array.from({ length: 200 }, (_, i) => ({
-    shard: i,
-    shards: 200,
-    counted: [],
-    rejectedEnds: [],
-    rejectedRows: new Uint8Array(0),
-    clicks: new Uint8Array(TEXT_BYTES_MAX - 100).fill(i),
-  }));
-  expect(all.map((batch) => decodeBatch(encodeBatch(batch)))).toEqual(all);
-});
-
-test("text that is longer than any short batch is no batch", () => {
-  expect(() => decodeBatch("\u0003".repeat(TEXT_BYTES_MAX + 1))).toThrow("2049 characters");
-});
-
-test("a batch that is cut off anywhere is an error, and so is another version", () => {
+test("a call that is cut off anywhere between its batches' ends is an error, and so is another version", () => {
   fc.assert(
-    fc.property(batches, fc.nat(), (batch, cut) => {
-      const message = encodeBatch(batch);
-      expect(() => decodeBatch(message.slice(0, cut % message.length))).toThrow(/./);
-      const older =
-        typeof message === "string"
-          ? `\u0001${message.slice(1)}`
-          : Uint8Array.from(message, (b, i) => (i === 0 ? 1 : b));
-      expect(() => decodeBatch(older)).toThrow(/versions 3 and 1/);
+    fc.property(batches, batches, fc.nat(), (first, second, cut) => {
+      const firstBytes = callOf([first]);
+      const both = callOf([first, second]);
+      const at = cut % both.length;
+      fc.pre(at !== firstBytes.length);
+      expect(() => readBatches(both.slice(0, at))).toThrow("cut off");
+      for (const start of [0, firstBytes.length]) {
+        const older = both.with(start, 1);
+        expect(() => readBatches(older)).toThrow(/versions 4 and 1/);
+      }
     }),
   );
 });
 
-test("an answer arrives as it was sent, and nothing else is one", () => {
+test("the text that was a short batch's in the version before is an error", () => {
+  expect(() => readBatches("\u0003\u0000\u0004" as unknown as Uint8Array)).toThrow(/./);
+});
+
+test("answers arrive as they were sent, also those of batches that failed, and nothing else is one", () => {
   const fates = Uint8Array.from(Object.values(FATE));
-  for (const rejectedTaken of [true, false]) {
-    expect(decodeAnswer(encodeAnswer({ fates, rejectedTaken }))).toEqual({ fates, rejectedTaken });
-  }
-  const none = { fates: new Uint8Array(0), rejectedTaken: true };
-  expect(decodeAnswer(encodeAnswer(none))).toEqual(none);
-  expect(() => decodeAnswer("110")).toThrow(/versions 3 and 1/);
-  for (const cut of ["", "3"]) expect(() => decodeAnswer(cut)).toThrow(/./);
+  const none = new Uint8Array(0);
+  const answers = [
+    { fates, rejectedTaken: true },
+    null,
+    { fates: none, rejectedTaken: false },
+    { fates: Uint8Array.of(FATE.duplicate), rejectedTaken: false },
+    null,
+  ];
+  expect(decodeAnswers(encodeAnswers(answers), answers.length)).toEqual(answers);
+  expect(decodeAnswers(encodeAnswers([null]), 1)).toEqual([null]);
+  expect(() => decodeAnswers("410", 2)).toThrow("1 answers to 2 batches");
+  expect(() => decodeAnswers("410 410", 1)).toThrow("2 answers to 1 batches");
+  expect(() => decodeAnswers("110", 1)).toThrow(/versions 4 and 1/);
+  expect(() => decodeAnswers("4", 1)).toThrow("cut off");
 });

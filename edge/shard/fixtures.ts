@@ -1,6 +1,6 @@
-/** For tests of the shard: an object's own SQLite, packs as the Worker makes them, and journal rows of them. */
+/** For tests of the shard: an object's own SQLite, calls and packs as the Worker makes them, and journal rows of them. */
 import { env, runInDurableObject } from "cloudflare:test";
-import { reader, utf8, written } from "../../wire/cursor.ts";
+import { reader, utf8, writer, written } from "../../wire/cursor.ts";
 import {
   newClickSpans,
   newPack,
@@ -9,6 +9,8 @@ import {
   walkClick,
 } from "../../wire/packed-clicks.ts";
 import type { RequestFields } from "../../wire/packed-clicks.ts";
+import { writeBatch } from "../click/batch-bytes.ts";
+import type { ShardBatch } from "../click/batches.ts";
 import type { Env } from "../config.ts";
 import { Fingerprints } from "./fingerprints.ts";
 import { journalRowsOf } from "./group-commit.ts";
@@ -39,6 +41,13 @@ export async function setShardCount(
   await runInDurableObject(stub, (_, state) => state.abort("another shard count")).catch(
     () => undefined,
   );
+}
+
+/** What `accept` is called with. */
+export function callOf(batches: readonly ShardBatch[]): Uint8Array {
+  const c = writer();
+  for (const batch of batches) writeBatch(c, batch);
+  return written(c).slice();
 }
 
 export interface FixtureClick {

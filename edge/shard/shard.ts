@@ -17,7 +17,7 @@ import {
   writeCountedRejections,
 } from "../../wire/rejected-click.ts";
 import type { CountedRejections, RejectionKind } from "../../wire/rejected-click.ts";
-import { decodeBatch, encodeAnswer } from "../click/batch-bytes.ts";
+import { encodeAnswers, readBatches } from "../click/batch-bytes.ts";
 import type { ShardBatch } from "../click/batches.ts";
 import { edgeConfig } from "../config.ts";
 import type { EdgeConfig, Env } from "../config.ts";
@@ -40,12 +40,13 @@ import {
   TOO_OLD_KEPT_AT_ONCE_MAX,
   TOO_OLD_KEPT_EVERY_MS,
 } from "../limits.ts";
-import { within } from "../within.ts";
+import { pause, within } from "../within.ts";
 import { NatsPublisher, PublishFailure } from "../publish/publisher.ts";
 import { acceptedPieces } from "./accepted-clicks.ts";
 import { DedupIndex, limitAfterDropping } from "./dedup-index.ts";
 import { DedupStorage } from "./dedup-storage.ts";
 import { FATE } from "./fate.ts";
+import type { ShardAnswer } from "./fate.ts";
 import { ShardFigures } from "./figures.ts";
 import { Fingerprints } from "./fingerprints.ts";
 import { Flusher } from "./flusher.ts";
@@ -126,23 +127,33 @@ export class ClickShard extends DurableObject<Env> {
   }
 
   /**
-   * Decides and keeps one batch (batch-bytes.ts). Resolves when every `accepted` and `duplicate` of the answer, and
-   * every rejected click that is kept or counted, is durable.
+   * Decides and keeps the batches of a call (batch-bytes.ts). Resolves when every `accepted` and `duplicate` of the
+   * answers, and every rejected click that is kept or counted, is durable.
    */
-  async accept(message: Uint8Array | string): Promise<string> {
+  async accept(message: Uint8Array): Promise<string> {
     // Nothing else is alive while the commit is waited for.
-    const answer = this.#take(decodeBatch(message));
+    const answers = encodeAnswers(readBatches(message).map((batch) => this.#take(batch)));
     await this.#group.settled();
-    return answer;
+    return answers;
   }
 
-  /** Decides a batch; what its answer says is durable with the commit. */
-  #take(batch: ShardBatch): string {
-    const running = this.#running ?? this.#start(batch.shard);
-    this.#checkShardCount(batch);
-    const fates = batch.clicks.length === 0 ? NO_FATES : this.#decide(batch.clicks, running);
-    const rejectedTaken = this.#takeRejected(batch);
-    return encodeAnswer({ fates, rejectedTaken });
+  /**
+   * Decides a batch; what its answer says is durable with the commit. Null when that fails: other requests' batches,
+   * which came with it, must not suffer. What was taken of it by then is a duplicate when it comes again.
+   */
+  #take(batch: ShardBatch): ShardAnswer | null {
+    try {
+      const running = this.#running ?? this.#start(batch.shard);
+      this.#checkShardCount(batch);
+      const fates = batch.clicks.length === 0 ? NO_FATES : this.#decide(batch.clicks, running);
+      return { fates, rejectedTaken: this.#takeRejected(batch) };
+    } catch (error) {
+      const { shard } = batch;
+      console.error(
+        JSON.stringify({ level: "error", msg: "a batch failed", shard, error: String(error) }),
+      );
+      return null;
+    }
   }
 
   /** Stands behind the timers: after an eviction or a crash it is what flushes. */
@@ -329,7 +340,7 @@ export class ClickShard extends DurableObject<Env> {
   /** A group waits for other requests: a commit is a written row. */
   async #linger(): Promise<void> {
     await this.#reached("before_journal_commit");
-    await new Promise((resolve) => setTimeout(resolve, this.#config.commitLingerMs));
+    await pause(this.#config.commitLingerMs);
   }
 
   /**

@@ -408,3 +408,41 @@ describe("the journal under constant load", () => {
     expect(await t.arrived(run.ledger)).toEqual(ARRIVED);
   });
 });
+
+describe("clients that hang up", () => {
+  test("take nobody's answer along, whoever's call it was, and what they sent counts once when it is sent again", async () => {
+    await start("hung-up", {}, 1);
+    await sendAndArrive(1);
+    const random = new Random(5);
+    const hungUp: Click[] = [];
+    const answers: unknown[] = [];
+    for (let round = 0; round < 40; round++) {
+      // In three bursts: some come while a call is under way, and share the next.
+      const bursts = [6, 6, 6].map((count) => sender.make(count));
+      const sent = [];
+      for (const burst of bursts) {
+        for (const click of burst) {
+          const hangUp = new AbortController();
+          // Its rejection comes while others are still awaited.
+          const fates = sender.send([click], undefined, hangUp.signal).catch(() => null);
+          sent.push({ click, hangUp, fates });
+        }
+        await delay(2);
+      }
+      await delay(random.next() * 60);
+      const gone = sent.filter((_, i) => i % 6 === 0 || random.next() < 0.3);
+      for (const { hangUp } of gone) hangUp.abort();
+      for (const one of sent) {
+        const fates = await one.fates;
+        // Who hung up may have had an answer by then.
+        if (fates === null && gone.includes(one)) hungUp.push(one.click);
+        else answers.push(fates);
+      }
+    }
+    expect(answers.filter((fates) => String(fates) !== "accepted")).toEqual([]);
+    expect(hungUp.length).toBeGreaterThan(100);
+    const fates = await sender.send(hungUp);
+    expect(fates.filter((fate) => fate !== "accepted" && fate !== "duplicate")).toEqual([]);
+    expect(await t.arrived(sender.ledger)).toEqual(ARRIVED);
+  });
+});

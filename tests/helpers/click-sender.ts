@@ -51,10 +51,15 @@ export class ClickSender {
   /**
    * Sends them as one request.
    *
+   * @param hangUp ends the connection, answered or not
    * @returns their fates, in their order
    * @throws for any other answer than 202: a shard in trouble is no reason for one
    */
-  async send(clicks: readonly Click[], userAgent = "clickmill-test"): Promise<ClickStatus[]> {
+  async send(
+    clicks: readonly Click[],
+    userAgent = "clickmill-test",
+    hangUp?: AbortSignal,
+  ): Promise<ClickStatus[]> {
     const indexes = clicks.map((click) =>
       this.ledger.enter({
         clickId: click.click_id,
@@ -67,7 +72,7 @@ export class ClickSender {
     );
     this.ledger.sent(clicks.length);
     const startMs = performance.now();
-    const fates = await this.#post(clicks, userAgent);
+    const fates = await this.#post(clicks, userAgent, hangUp);
     const attemptMs = performance.now() - startMs;
     for (const [place, index] of indexes.entries()) {
       this.ledger.attempted(index, attemptMs);
@@ -76,11 +81,16 @@ export class ClickSender {
     return fates;
   }
 
-  async #post(clicks: readonly unknown[], userAgent: string): Promise<ClickStatus[]> {
+  async #post(
+    clicks: readonly unknown[],
+    userAgent: string,
+    hangUp?: AbortSignal,
+  ): Promise<ClickStatus[]> {
     const response = await fetch(`${this.#url}/v1/clicks`, {
       method: "POST",
       headers: { "content-type": "application/json", "user-agent": userAgent },
       body: JSON.stringify({ sent_at: Date.now(), clicks }),
+      signal: hangUp ?? null,
     });
     const text = await response.text();
     if (response.status !== 202) throw new Error(`${response.status}: ${text}`);
