@@ -7,7 +7,9 @@ import { rejectedBatch, sortIntoBatches } from "./click/batches.ts";
 import type { BatchForShard, RequestFacts, Sorted } from "./click/batches.ts";
 import { classify } from "./click/classify.ts";
 import type { Rejection } from "./click/parse-click.ts";
-import type { Envelope } from "./click/parse-envelope.ts";
+import type { ClickTexts } from "./click/click-texts.ts";
+import { isProblem, parseEnvelope } from "./click/parse-envelope.ts";
+import type { Problem } from "./click/parse-envelope.ts";
 import { edgeConfig } from "./config.ts";
 import type { Env } from "./config.ts";
 import { platformOf } from "./platform.ts";
@@ -21,13 +23,22 @@ import type { ShardAnswer } from "./shard/fate.ts";
 const ROOM_BYTES = 16_384;
 let room = writer(ROOM_BYTES);
 
-export async function ingest(
+/** A request's clicks on their way: of what its body was parsed into only texts are left, while shards are waited for. */
+export interface SortedRequest extends Sorted {
+  readonly facts: RequestFacts;
+  /** As they were sent. */
+  readonly textOf: ClickTexts;
+}
+
+/** @param body decoded as UTF-8 */
+export function sortRequest(
   request: Request,
   env: Env,
-  context: Context,
-  envelope: Envelope,
+  body: string,
   receivedAtMs: number,
-): Promise<IngestAnswer> {
+): SortedRequest | Problem {
+  const envelope = parseEnvelope(body);
+  if (isProblem(envelope)) return envelope;
   const config = edgeConfig(env);
   const facts: RequestFacts = {
     receivedAtMs,
@@ -36,15 +47,25 @@ export async function ingest(
     classified: classify(request.headers.get("user-agent")),
     shards: config.shards,
   };
-  const { batches, rejections } = sortIntoBatches(envelope, facts, room);
+  const sorted = sortIntoBatches(envelope, facts, room);
   if (room.bytes.length > ROOM_BYTES) room = writer(ROOM_BYTES);
+  return { ...sorted, facts, textOf: envelope.textOf };
+}
+
+/** In the turn in which they were sorted: the first batch's clicks are in the room. */
+export async function ingest(
+  env: Env,
+  context: Context,
+  sorted: SortedRequest,
+): Promise<IngestAnswer> {
   const results: ClickResult[] = [];
   const settleWith = async (ask: typeof askShard, batch: BatchForShard) => {
     const answer = await ask(env, context, batch);
-    settle(results, batch, answer, envelope, rejections);
+    settle(results, batch, answer, sorted);
     if (answer?.fates.includes(FATE.tooOld) === true)
-      await keepTooOld(env, context, envelope, batch, results, facts);
+      await keepTooOld(env, context, sorted, batch, results);
   };
+  const { batches } = sorted;
   // What the other shards say must not wait for one that is away.
   if (batches.length === 1) await settleWith(askShard, batches[0]!);
   else await Promise.all(batches.map((batch) => settleWith(askShardInTime, batch)));
@@ -56,12 +77,11 @@ function settle(
   results: ClickResult[],
   { places, rejectedEnds }: BatchForShard,
   answer: ShardAnswer | null,
-  envelope: Envelope,
-  rejections: Sorted["rejections"],
+  { clickIds, rejections }: SortedRequest,
 ): void {
   places.forEach((place, i) => {
     const fate = answer === null ? FATE.unavailable : answer.fates[i]!;
-    results[place] = resultOf(envelope.clicks[place], fate);
+    results[place] = resultOf(clickIds[place]!, fate);
   });
   if (rejectedEnds.length === 0) return;
   rejections.forEach((rejection, place) => {
@@ -79,18 +99,15 @@ function settle(
 async function keepTooOld(
   env: Env,
   context: Context,
-  envelope: Envelope,
+  { clickIds, textOf, facts }: SortedRequest,
   { shard, places }: BatchForShard,
   results: ClickResult[],
-  facts: RequestFacts,
 ): Promise<void> {
   const old = places.filter((place) => results[place]!.status === "rejected");
-  const rows = old.map(
-    (place) => [tooOld(clickIdOf(envelope.clicks[place])), envelope.textOf(place)] as const,
-  );
+  const rows = old.map((place) => [tooOld(clickIds[place]!), textOf(place)] as const);
   const answer = await askShardInTime(env, context, rejectedBatch(shard, rows, facts));
   if (answer?.rejectedTaken === true) return;
-  for (const place of old) results[place] = unavailableResult(clickIdOf(envelope.clicks[place]));
+  for (const place of old) results[place] = unavailableResult(clickIds[place]!);
 }
 
 function tooOld(clickId: string): Rejection {
@@ -103,8 +120,7 @@ function tooOld(clickId: string): Rejection {
   };
 }
 
-function resultOf(click: unknown, fate: number): ClickResult {
-  const click_id = clickIdOf(click);
+function resultOf(click_id: string, fate: number): ClickResult {
   switch (fate) {
     case FATE.accepted:
       return { click_id, status: "accepted" };
@@ -121,11 +137,6 @@ function resultOf(click: unknown, fate: number): ClickResult {
 
 function unavailableResult(click_id: string | null): ClickResult {
   return { click_id, status: "unavailable" };
-}
-
-/** Only for elements that parsed as clicks. */
-function clickIdOf(click: unknown): string {
-  return (click as { readonly click_id: string }).click_id;
 }
 
 function rejectedResult({ clickId, code, field, message }: Rejection): ClickResult {

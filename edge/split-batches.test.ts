@@ -4,9 +4,9 @@ import { describe, expect, test, vi } from "vitest";
 import type { ClickResult, ClickStatus, IngestAnswer } from "../wire/ingest.ts";
 import { clicksOf } from "../tests/helpers/raw-rows.ts";
 import { shardOf } from "../wire/routing.ts";
-import { isProblem, parseEnvelope } from "./click/parse-envelope.ts";
+import { isProblem } from "./click/parse-envelope.ts";
 import type { Env } from "./config.ts";
-import { ingest } from "./ingest.ts";
+import { ingest, sortRequest } from "./ingest.ts";
 import { JOURNAL_BYTES_MAX, SHARD_ANSWER_MS_MAX } from "./limits.ts";
 import { setShardCount } from "./shard/fixtures.ts";
 import type { ClickShard } from "./shard/shard.ts";
@@ -287,8 +287,9 @@ test("a shard that answers too late has its clicks unavailable, and has taken th
   };
   const slowEnv = { ...env, SHARD_OBJECTS: namespace } as unknown as Env;
   const clicks = clicksForAll();
-  const envelope = parseEnvelope(JSON.stringify({ sent_at: Date.now(), clicks }));
-  if (isProblem(envelope)) throw new Error(envelope.detail);
+  const body = JSON.stringify({ sent_at: Date.now(), clicks });
+  const sorted = sortRequest(new Request(URL), slowEnv, body, Date.now());
+  if (isProblem(sorted)) throw new Error(sorted.detail);
 
   // Shards are asked in the order of their first clicks, with a timer for each, before `ingest` first waits; their own timers stay real.
   const giveUps: { readonly fire: () => void; readonly delayMs: number | undefined }[] = [];
@@ -298,7 +299,7 @@ test("a shard that answers too late has its clicks unavailable, and has taken th
       giveUps.push({ fire, delayMs });
       return 0;
     });
-  const asked = ingest(new Request(URL), slowEnv, createExecutionContext(), envelope, Date.now());
+  const asked = ingest(slowEnv, createExecutionContext(), sorted);
   timers.mockRestore();
   expect(giveUps.map(({ delayMs }) => delayMs)).toEqual(Array(SHARDS).fill(SHARD_ANSWER_MS_MAX));
 

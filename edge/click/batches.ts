@@ -43,6 +43,8 @@ export interface Sorted {
   readonly batches: readonly BatchForShard[];
   /** By place in the envelope; undefined where the click went to a shard. */
   readonly rejections: readonly (Rejection | undefined)[];
+  /** By place in the envelope, of those that went to a shard. */
+  readonly clickIds: readonly string[];
 }
 
 /** What is the same for all clicks of a request. */
@@ -62,6 +64,7 @@ export interface RequestFacts {
 export function sortIntoBatches(envelope: Envelope, facts: RequestFacts, room?: Cursor): Sorted {
   const open = new Map<number, OpenBatch>();
   const rejections: (Rejection | undefined)[] = [];
+  const clickIds: string[] = [];
   const home = homes(facts.shards);
   for (let place = 0; place < envelope.clicks.length; place++) {
     const click = parseClick(envelope.clicks[place]);
@@ -74,6 +77,7 @@ export function sortIntoBatches(envelope: Envelope, facts: RequestFacts, room?: 
     batch.clicks ??= newPack(requestFields(facts), open.size === 1 ? room : undefined);
     packClick(batch.clicks, click, stamp);
     batch.places.push(place);
+    clickIds[place] = click.clickId;
   }
   rejections.forEach((rejection, place) => {
     if (rejection === undefined) return;
@@ -83,6 +87,7 @@ export function sortIntoBatches(envelope: Envelope, facts: RequestFacts, room?: 
   return {
     batches: [...open].map(([shard, batch]) => closed(shard, facts.shards, batch)),
     rejections,
+    clickIds,
   };
 }
 
