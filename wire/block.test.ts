@@ -9,9 +9,17 @@ import {
   PARTIAL,
   TIME_SOURCE,
 } from "./columns.ts";
-import { decodeBlock, encodeBlock, isFault, KIND, WIRE_VERSION } from "./block.ts";
+import {
+  bodyWriter,
+  decodeBlock,
+  encodeBlock,
+  isFault,
+  KIND,
+  sealBlock,
+  WIRE_VERSION,
+} from "./block.ts";
 import type { Origin } from "./block.ts";
-import { utf8 } from "./cursor.ts";
+import { reserve, utf8, writeBytes } from "./cursor.ts";
 import { hash64, hashText } from "./hash.ts";
 import { BLOCK_BODY_BYTES_MAX, SHARDS_MAX } from "./limits.ts";
 
@@ -101,6 +109,28 @@ describe("a block", () => {
   test("beyond its limits is not made", () => {
     const body = new Uint8Array(BLOCK_BODY_BYTES_MAX + 1);
     expect(() => encodeBlock({ kind: "tick" }, 1, body)).toThrow(/does not fit/);
+  });
+
+  test.each(ORIGINS)(
+    "of kind $kind is the same bytes when its body was written behind room",
+    (origin) => {
+      for (const text of ["", "some rows", "x".repeat(10_000)]) {
+        const c = bodyWriter(text.length === 9 ? 9 : undefined);
+        reserve(c, text.length);
+        writeBytes(c, utf8(text));
+        expect(sealBlock(origin, 3, c)).toEqual(encodeBlock(origin, 3, utf8(text)));
+      }
+    },
+  );
+
+  test("behind room holds the longest body, no longer one, and no origin that the room is too small for", () => {
+    const c = bodyWriter(BLOCK_BODY_BYTES_MAX + 1);
+    c.at += BLOCK_BODY_BYTES_MAX;
+    expect(decodeBlock(sealBlock({ kind: "tick" }, 1, c).bytes)).toMatchObject({ rows: 1 });
+    c.at++;
+    expect(() => sealBlock({ kind: "tick" }, 1, c)).toThrow(/does not fit/);
+    const producers = Array.from({ length: 20 }, () => RESULT.producers[0]);
+    expect(() => sealBlock({ ...RESULT, producers }, 1, bodyWriter())).toThrow(/no room/);
   });
 });
 

@@ -36,7 +36,7 @@ import {
 } from "./cursor.ts";
 import type { Cursor } from "./cursor.ts";
 import { hash64 } from "./hash.ts";
-import { BLOCK_BODY_BYTES_MAX, BLOCK_ORIGIN_BYTES_MAX } from "./limits.ts";
+import { BLOCK_BODY_BYTES_MAX, BLOCK_ORIGIN_BYTES_MAX, MESSAGE_BYTES_MAX } from "./limits.ts";
 import { EPOCH_BYTES } from "./raw-click.ts";
 
 export const WIRE_VERSION = 2;
@@ -44,6 +44,7 @@ export const WIRE_VERSION = 2;
 const VERSIONS_READ: readonly number[] = [WIRE_VERSION];
 
 export const PREFIX_BYTES = 24;
+const CHECKSUM_AT = 4;
 const HASHED_FROM = 12;
 
 export const KIND = { raw: 1, partial: 2, rejected: 3, result: 4, tick: 5, settings: 6 } as const;
@@ -130,33 +131,77 @@ export interface Block<O extends Origin = Origin> {
   readonly hash: bigint;
 }
 
-/** Encodes a block. Returns its bytes and its hash; asserts that it fits a message. */
-export function encodeBlock(
-  origin: Origin,
-  rows: number,
-  body: Uint8Array,
-): { bytes: Uint8Array; hash: bigint } {
-  const c = writer(PREFIX_BYTES + 256 + body.length);
-  writeU16(c, WIRE_VERSION);
-  writeU16(c, KIND[origin.kind]);
-  c.at = PREFIX_BYTES;
-  writeOrigin(c, origin);
-  const originBytes = c.at - PREFIX_BYTES;
-  reserve(c, body.length);
+export interface EncodedBlock {
+  readonly bytes: Uint8Array;
+  readonly hash: bigint;
+}
+
+/** Encodes a block, with a copy of its body; asserts that it fits a message. */
+export function encodeBlock(origin: Origin, rows: number, body: Uint8Array): EncodedBlock {
+  const originBytes = originBytesOf(origin);
+  const c = writer(PREFIX_BYTES + originBytes.length + body.length);
+  c.at = PREFIX_BYTES + originBytes.length;
   writeBytes(c, body);
-  const end = c.at;
-  if (body.length > BLOCK_BODY_BYTES_MAX || originBytes > BLOCK_ORIGIN_BYTES_MAX) {
-    throw new Error(`a block of ${originBytes} + ${body.length} bytes does not fit a message`);
+  return sealed(origin.kind, originBytes, rows, c);
+}
+
+/**
+ * A cursor for a block's body, with room before it: what `sealBlock` makes a block of, without a copy.
+ *
+ * @param bodyBytes to begin with
+ */
+export function bodyWriter(bodyBytes?: number): Cursor {
+  const c = writer(bodyBytes === undefined ? undefined : BODY_AT + bodyBytes);
+  c.at = BODY_AT;
+  return c;
+}
+
+/**
+ * Encodes the block of any flush, tick or settings: their prefix and origin take less than the room.
+ *
+ * @param c a `bodyWriter` with all of the body; its bytes are the block's from now on
+ */
+export function sealBlock(origin: Origin, rows: number, c: Cursor): EncodedBlock {
+  return sealed(origin.kind, originBytesOf(origin), rows, c, BODY_AT);
+}
+
+/** Where a body with room before it begins. */
+const BODY_AT = MESSAGE_BYTES_MAX - BLOCK_BODY_BYTES_MAX;
+
+function originBytesOf(origin: Origin): Uint8Array {
+  const c = writer(256);
+  writeOrigin(c, origin);
+  return written(c);
+}
+
+/** @param c holds the body from `bodyAt` on, to where it is at; prefix and origin are put right before it */
+function sealed(
+  kind: Kind,
+  originBytes: Uint8Array,
+  rows: number,
+  c: Cursor,
+  bodyAt = PREFIX_BYTES + originBytes.length,
+): EncodedBlock {
+  const bodyBytes = c.at - bodyAt;
+  if (bodyBytes > BLOCK_BODY_BYTES_MAX || originBytes.length > BLOCK_ORIGIN_BYTES_MAX) {
+    throw new Error(`a block of ${originBytes.length} + ${bodyBytes} bytes does not fit a message`);
   }
-  c.at = HASHED_FROM;
-  writeU32(c, rows);
-  writeU32(c, originBytes);
-  writeU32(c, body.length);
-  const hash = checksum(c.bytes, end);
-  c.at = 4;
-  writeU64(c, hash);
-  c.at = end;
-  return { bytes: written(c), hash };
+  const start = bodyAt - PREFIX_BYTES - originBytes.length;
+  if (start < 0)
+    throw new Error(`an origin of ${originBytes.length} bytes has no room before its body`);
+  const bytes = c.bytes.subarray(start, c.at);
+  const head = reader(bytes);
+  writeU16(head, WIRE_VERSION);
+  writeU16(head, KIND[kind]);
+  head.at = HASHED_FROM;
+  writeU32(head, rows);
+  writeU32(head, originBytes.length);
+  writeU32(head, bodyBytes);
+  writeBytes(head, originBytes);
+  const hash = checksum(bytes, bytes.length);
+  head.at = CHECKSUM_AT;
+  writeU64(head, hash);
+  return { bytes, hash };
 }
 
 /** Covers every byte but its own: version and kind as the seed, the rest as the content. */

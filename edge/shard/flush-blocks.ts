@@ -2,10 +2,10 @@
  * A flush's messages from its journal rows: pure, so that a flush made again from its record has the
  * same bytes. Row order is journal order; partial rows stand in order of first sight.
  */
-import { encodeBlock, WIRE_VERSION } from "../../wire/block.ts";
+import { bodyWriter, sealBlock, WIRE_VERSION } from "../../wire/block.ts";
 import type { Origin } from "../../wire/block.ts";
 import type { Cursor } from "../../wire/cursor.ts";
-import { joinBytes, reader, writer, written } from "../../wire/cursor.ts";
+import { reader, writeBytes } from "../../wire/cursor.ts";
 import { hashText } from "../../wire/hash.ts";
 import {
   eventTimeAt,
@@ -94,15 +94,14 @@ function clickMessages(
   const unit = unitBytes({ ...recipe, ...identity });
   const seed = reader(identity.fingerprintKey).view.getInt32(0, true);
   const rows = sumOf(journal, (row) => row.rowCount);
-  const out = writer(sumOf(journal, (row) => row.messageByteCount));
-  const body = out.bytes;
+  const out = bodyWriter(sumOf(journal, (row) => row.messageByteCount));
   const partials = new Partials(out, rows, recipe.windowSeconds, seed);
   for (const row of journal) unpack(row, unit, out, partials);
 
   const origin = { shard: identity.shard, epoch: identity.epoch, flush: recipe.flush };
   const raw = rawSubject(identity.shard);
   const messages = [
-    sealed(recipe, identity, raw, rows, body, {
+    sealed(recipe, identity, raw, rows, out, {
       kind: "raw",
       ...origin,
       previous: recipe.previousOn(raw),
@@ -113,7 +112,7 @@ function clickMessages(
   for (const part of partials.byPartition(recipe.partitions)) {
     const subject = partialSubject(recipe.partitions, part.partition);
     messages.push(
-      sealed(recipe, identity, subject, part.rows, written(part.body), {
+      sealed(recipe, identity, subject, part.rows, part.body, {
         kind: "partial",
         ...origin,
         previous: recipe.previousOn(subject),
@@ -132,13 +131,15 @@ function rejectedMessage(
   identity: Identity,
   journal: readonly JournalRow[],
 ): FlushMessage {
-  const body = joinBytes(journal.map((row) => row.bytes));
   const rowCount = sumOf(journal, (row) => row.rowCount);
   const unit = unitBytes({ ...recipe, ...identity });
-  const c = reader(body);
+  const body = bodyWriter(sumOf(journal, (row) => row.bytes.length));
+  const c = reader(body.bytes);
+  c.at = body.at;
+  for (const { bytes } of journal) writeBytes(body, bytes);
   let rows = 0;
-  while (c.at < body.length) {
-    body.set(unit, c.at);
+  while (c.at < body.at) {
+    body.bytes.set(unit, c.at);
     skipRejectedClick(c);
     rows++;
   }
@@ -160,10 +161,10 @@ function sealed(
   identity: Identity,
   subject: string,
   rows: number,
-  body: Uint8Array,
+  body: Cursor,
   origin: Origin,
 ): FlushMessage {
-  const { bytes, hash } = encodeBlock(origin, rows, body);
+  const { bytes, hash } = sealBlock(origin, rows, body);
   const producer = shardProducer(identity.shard, identity.epoch);
   return {
     subject,

@@ -3,13 +3,15 @@
  * partition, in order of first sight. Keys are compared where they stand in the raw rows: no string and no object
  * for a click.
  */
-import { reserve, writer } from "../../wire/cursor.ts";
+import { bodyWriter } from "../../wire/block.ts";
+import { reserve } from "../../wire/cursor.ts";
 import type { Cursor } from "../../wire/cursor.ts";
 import { PARTIAL_BYTES_MAX, writePartialFrom } from "../../wire/partial.ts";
 import { partitionOf } from "../../wire/routing.ts";
 
 export interface PartitionPart {
   readonly partition: number;
+  /** For `sealBlock`. */
   readonly body: Cursor;
   rows: number;
   clicks: number;
@@ -94,7 +96,7 @@ export class Partials {
       const partition = partitionOf(this.#view, start + 1, adEnd, partitions);
       let part = parts.get(partition);
       if (part === undefined) {
-        part = { partition, body: writer(), rows: 0, clicks: 0 };
+        part = { partition, body: bodyWriter(), rows: 0, clicks: 0 };
         parts.set(partition, part);
       }
       reserve(part.body, PARTIAL_BYTES_MAX);
