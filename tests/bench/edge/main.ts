@@ -71,8 +71,9 @@ that does not report what it writes.
   rows_written_per_million    SQLite rows of a million clicks, by the shards' reports (setAlarm included) over the clicks
                               of the same reports. What comes once in an hour, or with a segment of sealed ids, is
                               not in a run of seconds
-  object_requests_per_million the Worker's calls, one for each batch, and an alarm every ${ALARM_DELAY_MS / 1_000} s of each shard (they
-                              cannot come more often)
+  object_requests_per_million the Worker's calls, one for each batch, as if none were shared (an isolate with so little
+                              traffic shares few), and an alarm every ${ALARM_DELAY_MS / 1_000} s of each shard (they cannot come
+                              more often)
   usd_per_billion             at list prices; usd_per_billion_parts has the sum's parts. Objects never sleep. CPU is all of
                               workerd's, objects included. Aim for batch10: at most ${USD_PER_BILLION_AIM}
   paced                       clicks_per_s as they came; latency_ms from when a request was due to its answer, of
