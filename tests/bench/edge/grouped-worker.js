@@ -1,8 +1,9 @@
 /**
  * What a Worker in front of Durable Objects does with a click that is durable when it is answered, and hardly more: the
  * bare Worker, whose object keeps what it is called with, a row for a group of calls. What this costs beside the bare
- * call is the platform's and the group's. Two things it does otherwise than the edge: it looks its object up by name for
- * each call, as the bare Worker does, and a group does not wait for the commit of the one before.
+ * call is the platform's and the group's. Three things it does otherwise than the edge: no two clicks share a call, it
+ * looks its object up by name for each, as the bare Worker does, and a group does not wait for the commit of the one
+ * before.
  */
 import { DurableObject } from "cloudflare:workers";
 

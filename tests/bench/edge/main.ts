@@ -55,7 +55,7 @@ with JetStream. JOURNAL_KEEP_MS is ${JOURNAL_KEEP_MS}, so that the journal is pr
 Cases of a round, in a closed loop: each connection sends when it has its answer.
   bare       a Worker that parses the click and calls a no-op method of one of ${SHARDS} objects
   grouped    a Worker whose objects keep the click, a row for as many as the edge's commits take; no validation, no
-             deduplication, no flush: what an answer that is durable costs by itself
+             deduplication, no flush, no shared calls: what an answer that is durable costs by itself
   single     the edge, the same requests: one click each, every click from another installation
   batch100   the edge, 100 clicks of one installation in a request
 Cases at a pace, once: requests arrive as a Poisson process at ${SHARD_CLICKS_PER_SECOND} clicks/s for each shard, whatever is still
@@ -66,7 +66,7 @@ that does not report what it writes.
   bare_rps, single_rps, batch100_clicks_per_s   answers (clicks) a second: medians
   ratio_single, ratio_batch   single_rps and batch100_clicks_per_s over bare_rps of the same round: medians. Bars:
                               at least ${RATIO_SINGLE_BAR} and ${RATIO_BATCH_BAR}; stderr says whether they are met, the exit code does not
-  grouped_rps, ratio_grouped  the same of grouped; no bar, but single does all that and more
+  grouped_rps, ratio_grouped  the same of grouped; no bar
   cpu_us_per_click_batch100   user and system time of workerd, from the first request to the last flush
   rows_written_per_million    SQLite rows of a million clicks, by the shards' reports (setAlarm included) over the clicks
                               of the same reports. What comes once in an hour, or with a segment of sealed ids, is
