@@ -1,12 +1,12 @@
 /** The edge's paths, and its answers. Two paths, compared as they stand: a router was 3 % of what a single click costs. */
 import type { ProblemCode } from "../wire/ingest.ts";
-import type { Context } from "./ask-shard.ts";
 import { isProblem, problem } from "./click/parse-envelope.ts";
 import type { Problem } from "./click/parse-envelope.ts";
 import { readBody } from "./click/read-body.ts";
 import { edgeConfig } from "./config.ts";
 import type { Env } from "./config.ts";
 import { ingest, sortRequest } from "./ingest.ts";
+import type { Context } from "./platform.ts";
 import { countRefusal } from "./refusals.ts";
 
 const CLICKS_PATH = "/v1/clicks";

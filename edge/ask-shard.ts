@@ -1,14 +1,16 @@
-/** The Worker's call to a shard: shared with others (shared-call.ts), never repeated here, and bounded in time where others wait. */
+/**
+ * The Worker's call to a shard: shared with other requests (shared-call.ts), never repeated here, and bounded in time
+ * where others wait.
+ */
 import { decodeAnswers } from "./click/batch-bytes.ts";
 import type { ShardBatch } from "./click/batches.ts";
 import type { Env } from "./config.ts";
-import { LOOK_EVERY_MS, SHARD_ANSWER_MS_MAX } from "./limits.ts";
+import { SHARD_ANSWER_MS_MAX } from "./limits.ts";
+import type { Context } from "./platform.ts";
 import type { ShardAnswer } from "./shard/fate.ts";
-import { ShardLine } from "./shared-call.ts";
+import { nextLookMs, ShardLine } from "./shared-call.ts";
 import type { SharedCall } from "./shared-call.ts";
 import { pause, within } from "./within.ts";
-
-export type Context = Pick<ExecutionContext, "waitUntil">;
 
 /**
  * The shard's answer, or null when it is away: nothing is known then, and sending again is safe.
@@ -22,16 +24,16 @@ export async function askShard(
   context: Context,
   batch: ShardBatch,
 ): Promise<ShardAnswer | null> {
-  const way = wayTo(env, batch.shard);
+  const known = knownShard(env, batch.shard);
   const nowMs = Date.now();
-  const { call, place } = way.line.join(batch, nowMs);
-  if (place === 0) {
-    const made = makeCall(env, way, call, call.dueAtMs - nowMs);
+  const { call, index } = known.line.join(batch, nowMs);
+  if (index === 0) {
+    const made = makeCall(env, known, call, call.dueAtMs - nowMs);
     // Others wait for it, too, when this request's client has gone.
     context.waitUntil(made);
     await made;
-  } else await waitForAnswers(call, way.line.firstLookMs(call, nowMs));
-  return call.answers?.[place] ?? null;
+  } else await waitForAnswers(call, known.line.firstLookMs(call, nowMs));
+  return call.answers?.[index] ?? null;
 }
 
 /** As `askShard`; null also when there is no answer within SHARD_ANSWER_MS_MAX. */
@@ -40,14 +42,17 @@ export function askShardInTime(
   context: Context,
   batch: ShardBatch,
 ): Promise<ShardAnswer | null> {
-  const asked = askShard(env, context, batch);
+  const asked = askShard(env, context, batch).catch((error: unknown) => {
+    logAway(batch.shard, error);
+    return null;
+  });
   return within(asked, SHARD_ANSWER_MS_MAX, "no answer").catch(() => null);
 }
 
 /** Rejects nothing: afterwards the call has its answers. */
 async function makeCall(
   env: Env,
-  { id, line, shard }: Way,
+  { id, line, shard }: KnownShard,
   call: SharedCall,
   waitMs: number,
 ): Promise<void> {
@@ -57,30 +62,31 @@ async function makeCall(
     const answers = await env.SHARD_OBJECTS.get(id).accept(message);
     line.answered(call, decodeAnswers(answers, call.batchCount), Date.now());
   } catch (error) {
-    console.error(
-      JSON.stringify({ level: "error", msg: "shard is away", shard, error: String(error) }),
-    );
-    call.answers = AWAY;
+    line.failed(call);
+    logAway(shard, error);
   }
 }
 
-/** Nothing is known of any batch. */
-const AWAY: readonly (ShardAnswer | null)[] = [];
+function logAway(shard: number, error: unknown): void {
+  console.error(
+    JSON.stringify({ level: "error", msg: "shard is away", shard, error: String(error) }),
+  );
+}
 
 /** Until the call has ended, or for SHARD_ANSWER_MS_MAX: the request that makes it may be gone. */
 async function waitForAnswers(call: SharedCall, firstLookMs: number): Promise<void> {
   let waitMs = firstLookMs;
-  let leftMs = SHARD_ANSWER_MS_MAX;
-  while (call.answers === null && leftMs > 0) {
+  let waitedMs = 0;
+  while (call.answers === null && waitedMs < SHARD_ANSWER_MS_MAX) {
     // oxlint-disable-next-line no-await-in-loop
     await pause(waitMs);
-    leftMs -= waitMs;
-    waitMs = LOOK_EVERY_MS;
+    waitedMs += waitMs;
+    waitMs = Math.min(nextLookMs(waitedMs), SHARD_ANSWER_MS_MAX - waitedMs);
   }
 }
 
 /** What an isolate needs to ask a shard: plain values, which all its requests may use. */
-interface Way {
+interface KnownShard {
   readonly shard: number;
   /** A name's id is a hash: computed once. */
   readonly id: DurableObjectId;
@@ -88,18 +94,18 @@ interface Way {
 }
 
 /** By shard, of which there are SHARDS_MAX at most. */
-const ways = new WeakMap<object, Map<number, Way>>();
+const knownShards = new WeakMap<object, Map<number, KnownShard>>();
 
-function wayTo({ SHARD_OBJECTS }: Env, shard: number): Way {
-  let known = ways.get(SHARD_OBJECTS);
+function knownShard({ SHARD_OBJECTS }: Env, shard: number): KnownShard {
+  let byShard = knownShards.get(SHARD_OBJECTS);
+  if (byShard === undefined) {
+    byShard = new Map();
+    knownShards.set(SHARD_OBJECTS, byShard);
+  }
+  let known = byShard.get(shard);
   if (known === undefined) {
-    known = new Map();
-    ways.set(SHARD_OBJECTS, known);
+    known = { shard, id: SHARD_OBJECTS.idFromName(`shard-${shard}`), line: new ShardLine() };
+    byShard.set(shard, known);
   }
-  let way = known.get(shard);
-  if (way === undefined) {
-    way = { shard, id: SHARD_OBJECTS.idFromName(`shard-${shard}`), line: new ShardLine() };
-    known.set(shard, way);
-  }
-  return way;
+  return known;
 }

@@ -2,7 +2,6 @@
 import { writer } from "../wire/cursor.ts";
 import type { ClickResult, IngestAnswer } from "../wire/ingest.ts";
 import { askShard, askShardInTime } from "./ask-shard.ts";
-import type { Context } from "./ask-shard.ts";
 import { rejectedBatch, sortIntoBatches } from "./click/batches.ts";
 import type { BatchForShard, RequestFacts, Sorted } from "./click/batches.ts";
 import { classify } from "./click/classify.ts";
@@ -13,6 +12,7 @@ import type { Problem } from "./click/parse-envelope.ts";
 import { edgeConfig } from "./config.ts";
 import type { Env } from "./config.ts";
 import { platformOf } from "./platform.ts";
+import type { Context } from "./platform.ts";
 import { FATE } from "./shard/fate.ts";
 import type { ShardAnswer } from "./shard/fate.ts";
 

@@ -96,29 +96,32 @@ export const REFUSED_BODY_BYTES_MAX = 8 * BODY_BYTES_MAX;
 export const REFUSALS_LINGER_MS = 1_000;
 
 /**
- * An isolate calls a shard no more often: what comes in between shares the next call (shared-call.ts). 200 calls a
- * second for each isolate, of the 1,000 that an object takes; a tenth of COMMIT_LINGER_MS is added to an answer at most.
- * Of 2, 5, 10 and 20 ms none is faster than another beyond the noise (bench:edge).
+ * An isolate calls a shard no more often, unless calls are full: what comes in between shares the next call
+ * (shared-call.ts). 200 calls a second for each isolate, of the 1,000 that an object takes; a tenth of COMMIT_LINGER_MS is
+ * added to an answer at most. Of 2, 5, 10 and 20 ms none is faster than another beyond the noise (bench:edge).
  */
 export const CALL_EVERY_MS = 5;
-/** A call is full with as many batches as a commit; more go with a call of their own. */
+/** A call is full with as many batches as a commit; more go with a call of their own, which is due at the same time. */
 export const CALL_BATCHES_MAX = COMMIT_FULL_PIECES;
-/** Or with so many bytes: 2,000 clicks in hundreds. The batch that reaches it may add as much as a body has. */
+/**
+ * Or with so many bytes: 2,000 clicks in hundreds. The batch that reaches it may add 1.6 MB: a body's bytes, and the 600
+ * that each of 1,000 rejected rows has besides (the platform's own limit is 32 MiB).
+ */
 export const CALL_BYTES_MAX = 128 * 1024;
 /** A call that has not been made so long after it was due never will be: nobody else joins it. */
 export const CALL_LATE_MS_MAX = 1_000;
 /**
- * How often a request looks for the answer to a call that another one makes. Each look is a timer; on average half of it
- * is added to an answer, when there are so many requests that they share calls. With 5 ms the edge was 2 % slower,
- * which is within the noise.
+ * How often a request looks for the answer to a call that another one makes, at first. Each look is a timer; on average
+ * half of it is added to an answer, when there are so many requests that they share calls. With 5 ms the edge was 2 %
+ * slower, which is within the noise.
  */
 export const LOOK_EVERY_MS = 10;
 /** The first look comes when the newest call took that long; but a call that took seconds says nothing of the next. */
 export const LOOK_FIRST_MS_MAX = 250;
 
 /**
- * A shard that has not answered by then is away for a request that waits for other shards, or for another's call; a phone waits no longer than
- * some seconds for an answer.
+ * A shard that has not answered by then is away for a request that waits for other shards, or for another's call; a
+ * phone waits no longer than some seconds for an answer.
  */
 export const SHARD_ANSWER_MS_MAX = 10_000;
 
@@ -160,4 +163,9 @@ if (
 ) {
   throw new Error("the longest click must fit a journal row");
 }
+if (COMMIT_MS_MAX >= SHARD_ANSWER_MS_MAX) throw new Error("who waits hears of a failed commit");
+if (CALL_EVERY_MS >= CALL_LATE_MS_MAX || CALL_LATE_MS_MAX >= SHARD_ANSWER_MS_MAX) {
+  throw new Error("a late call is one that should have been made, and had time for an answer");
+}
+if (LOOK_EVERY_MS > LOOK_FIRST_MS_MAX) throw new Error("the first look is the longest wait");
 if (ALARM_DELAY_MS <= FLUSH_RETRY_MS_MIN) throw new Error("the alarm stands behind the timer");

@@ -3,6 +3,9 @@ import { IP_BYTES_MAX } from "../wire/limits.ts";
 import type { Sender } from "./click/sender.ts";
 import type { EdgeConfig } from "./config.ts";
 
+/** What a request has of its own on the platform, as far as it is used here. */
+export type Context = Pick<ExecutionContext, "waitUntil">;
+
 export interface Platform {
   sender(request: Request): Sender;
 }

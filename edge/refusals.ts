@@ -5,11 +5,11 @@
  */
 import type { ProblemCode } from "../wire/ingest.ts";
 import { askShardInTime } from "./ask-shard.ts";
-import type { Context } from "./ask-shard.ts";
 import { countedBatch, DEFAULT_ACCOUNT, DEFAULT_KEY_ID } from "./click/batches.ts";
 import { edgeConfig } from "./config.ts";
 import type { Env } from "./config.ts";
 import { REFUSALS_LINGER_MS, SHARD_ANSWER_MS_MAX } from "./limits.ts";
+import type { Context } from "./platform.ts";
 import { pause } from "./within.ts";
 
 /** Shared by all requests of the isolate: plain numbers, nothing that belongs to one request. */

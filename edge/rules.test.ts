@@ -15,6 +15,7 @@ import type { Env } from "./config.ts";
 import { COMMIT_MS_MAX, DEDUP_BUCKET_MS, DEDUP_SEGMENT_ROWS_MAX } from "./limits.ts";
 import { NatsPublisher } from "./publish/publisher.ts";
 import { FATE } from "./shard/fate.ts";
+import type { ShardAnswer } from "./shard/fate.ts";
 import { callOf, packOfClicks } from "./shard/fixtures.ts";
 import { GroupCommit } from "./shard/group-commit.ts";
 import { clicksOf } from "../tests/helpers/raw-rows.ts";
@@ -90,8 +91,12 @@ class OneShard {
     return this.sendBatch(batchOf(clicks));
   }
 
+  async call(...batches: ShardBatch[]): Promise<(ShardAnswer | null)[]> {
+    return decodeAnswers(await this.stub.accept(callOf(batches)), batches.length);
+  }
+
   async sendBatch(batch: ShardBatch): Promise<string[]> {
-    const [answer] = decodeAnswers(await this.stub.accept(callOf([batch])), 1);
+    const [answer] = await this.call(batch);
     if (!answer) throw new Error("the shard could not decide");
     return Array.from(answer.fates, (fate) => FATES[fate]!);
   }
@@ -542,18 +547,55 @@ describe("rule 3: duplicate waits for the commit that holds the first sight", ()
 });
 
 describe("a call with the batches of several requests", () => {
-  test("decides them in their order, and all answers wait for the one commit", async () => {
+  const { accepted, duplicate } = FATE;
+  const clicks = [click("a.1"), click("a.2"), click("a.3")];
+
+  test("decides them in their order, in one commit", async () => {
     const shard = new OneShard();
-    const clicks = [click("a.1"), click("a.2"), click("a.3")];
     const batches = [batchOf(clicks.slice(0, 2)), batchOf(clicks.slice(1)), countedBatch(0, 1, [])];
-    const answers = decodeAnswers(await shard.stub.accept(callOf(batches)), 3);
-    const { accepted, duplicate } = FATE;
+    const answers = await shard.call(...batches);
     expect(answers.map((answer) => [...answer!.fates])).toEqual([
       [accepted, accepted],
       [duplicate, accepted],
       [],
     ]);
     expect(await shard.journal()).toEqual(["a.1", "a.2", "a.3"]);
+    expect(
+      await shard.inside(({ storage }) =>
+        storage.sql.exec<{ n: number }>("SELECT count(*) AS n FROM journal_clicks").one(),
+      ),
+    ).toEqual({ n: 1 });
+  });
+
+  test("has no answer while the disk is busy, also for what is only a duplicate in it", async () => {
+    const shard = new OneShard();
+    const calls = [
+      [batchOf(clicks), batchOf(clicks)],
+      [batchOf(clicks.slice(0, 1)), countedBatch(0, 1, [])],
+    ];
+    let answerCount = 0;
+    await aborted(
+      shard.inside(async (state, instance) => {
+        const atDisk = new Promise<void>((resolve) => {
+          state.storage.sync = () => {
+            resolve();
+            return new Promise(() => undefined);
+          };
+        });
+        const sent = (call: ShardBatch[]) =>
+          void instance.accept(callOf(call)).then(
+            () => answerCount++,
+            () => undefined,
+          );
+        sent(calls[0]!);
+        await atDisk;
+        sent(calls[1]!);
+        // Time enough for an answer that waits for nothing.
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        state.abort("the test says so");
+      }),
+    );
+    expect(answerCount).toBe(0);
   });
 
   test("goes on without one that cannot be decided: it is logged, and nothing is known of it alone", async () => {
@@ -562,22 +604,43 @@ describe("a call with the batches of several requests", () => {
     const good = batchOf([click("a.1")]);
     const torn = { ...good, clicks: batchOf([click("b.1"), click("b.2")]).clicks.slice(0, -1) };
     const strange = { ...batchOf([click("c.1")]), shards: 2 };
+    // Its clicks are taken when its rejected row is looked at.
+    const half = { ...batchOf([click("e.1")]), rejectedRows: Uint8Array.of(1), rejectedEnds: [1] };
     const last = batchOf([click("d.1")]);
-    const call = callOf([good, torn, strange, last]);
-    const answers = decodeAnswers(await shard.stub.accept(call), 4);
-    const taken = { fates: Uint8Array.of(FATE.accepted), rejectedTaken: true };
-    expect(answers).toEqual([taken, null, null, taken]);
-    expect(await shard.journal()).toEqual(["a.1", "d.1"]);
-    const said = log.mock.calls
-      .map(([line]) => String(line))
-      .filter((l) => l.includes("a batch failed"));
-    expect(said).toEqual([
+    const answers = await shard.call(good, torn, strange, half, last);
+    const taken = { fates: Uint8Array.of(accepted), rejectedTaken: true };
+    expect(answers).toEqual([taken, null, null, null, taken]);
+    const said = log.mock.calls.map(([line]) => String(line));
+    expect(said.filter((line) => line.includes("a batch failed"))).toEqual([
       expect.stringContaining("cut off"),
       expect.stringContaining("SHARDS changed from 1 to 2"),
+      expect.stringContaining("cut off"),
     ]);
     // Sent again by who was told nothing.
-    expect(await shard.send(click("b.1"), click("b.2"), click("c.1"))).toEqual(
-      Array(3).fill("accepted"),
-    );
+    expect(await shard.send(click("b.1"), click("b.2"), click("c.1"), click("e.1"))).toEqual([
+      "accepted",
+      "accepted",
+      "accepted",
+      "duplicate",
+    ]);
+    await shard.abort();
+    expect(await shard.journal()).toEqual(["a.1", "e.1", "d.1", "b.1", "b.2", "c.1"]);
+  });
+
+  test("ends with its object when clicks of one are known and cannot be kept: no copy in it is a duplicate", async () => {
+    const shard = new OneShard();
+    await shard.send(click("warm.1"));
+    const add = vi.spyOn(GroupCommit.prototype, "add").mockImplementationOnce(() => {
+      throw new RangeError("no memory");
+    });
+    await fails(shard.call(batchOf(clicks), batchOf(clicks), batchOf(clicks)));
+    expect(add).toHaveBeenCalledTimes(1);
+    add.mockRestore();
+    expect(await shard.send(...clicks, ...clicks)).toEqual([
+      ...Array(3).fill("accepted"),
+      ...Array(3).fill("duplicate"),
+    ]);
+    await shard.abort();
+    expect(await shard.journal()).toEqual(["warm.1", "a.1", "a.2", "a.3"]);
   });
 });

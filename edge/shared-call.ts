@@ -7,6 +7,7 @@
  * have in common is plain values only.
  */
 import { writer, written } from "../wire/cursor.ts";
+import type { Cursor } from "../wire/cursor.ts";
 import { writeBatch } from "./click/batch-bytes.ts";
 import type { ShardBatch } from "./click/batches.ts";
 import {
@@ -26,7 +27,8 @@ export class SharedCall {
   /** Null until it has ended; then, for each batch in the order joined, null where nothing is known of it. */
   answers: readonly (ShardAnswer | null)[] | null = null;
   #batchCount = 0;
-  readonly #bytes = writer();
+  /** Null when they were taken: who waits for the answers keeps the call, and must not keep its bytes. */
+  #bytes: Cursor | null = writer();
 
   constructor(dueAtMs: number) {
     this.dueAtMs = dueAtMs;
@@ -37,26 +39,33 @@ export class SharedCall {
   }
 
   get isFull(): boolean {
-    return this.#batchCount >= CALL_BATCHES_MAX || this.#bytes.at >= CALL_BYTES_MAX;
+    return this.#batchCount >= CALL_BATCHES_MAX || this.#open().at >= CALL_BYTES_MAX;
   }
 
-  /** @returns its place */
+  /** @returns its index */
   add(batch: ShardBatch): number {
-    writeBatch(this.#bytes, batch);
+    writeBatch(this.#open(), batch);
     return this.#batchCount++;
   }
 
-  /** What the shard is called with. */
-  message(): Uint8Array {
+  /** What the shard is called with, once. */
+  takeMessage(): Uint8Array {
     // A view would take its whole buffer along.
-    return written(this.#bytes).slice();
+    const message = written(this.#open()).slice();
+    this.#bytes = null;
+    return message;
+  }
+
+  #open(): Cursor {
+    if (this.#bytes === null) throw new Error("a call was taken, and is wanted again");
+    return this.#bytes;
   }
 }
 
-export interface Seat {
+export interface Joined {
   readonly call: SharedCall;
   /** Of the batch in its call. Who has the first one makes the call, at `dueAtMs`. */
-  readonly place: number;
+  readonly index: number;
 }
 
 /** What an isolate has under way to one shard. */
@@ -68,23 +77,29 @@ export class ShardLine {
   #tookMs = COMMIT_LINGER_MS;
 
   /** Takes a batch along; its bytes are copied. */
-  join(batch: ShardBatch, nowMs: number): Seat {
+  join(batch: ShardBatch, nowMs: number): Joined {
     const call = (this.#open = this.#joinable(nowMs));
-    const place = call.add(batch);
-    if (call.isFull) this.#open = null;
-    return { call, place };
+    const index = call.add(batch);
+    if (call.isFull) this.#close(call);
+    return { call, index };
   }
 
   /** @returns the message of a call that is made now: nobody joins it any more */
   take(call: SharedCall, nowMs: number): Uint8Array {
-    if (this.#open === call) this.#open = null;
+    this.#close(call);
     this.#calledAtMs = nowMs;
-    return call.message();
+    return call.takeMessage();
   }
 
   answered(call: SharedCall, answers: readonly (ShardAnswer | null)[], nowMs: number): void {
     this.#tookMs = nowMs - call.dueAtMs;
     call.answers = answers;
+  }
+
+  /** Nothing is known of any of its batches. */
+  failed(call: SharedCall): void {
+    this.#close(call);
+    call.answers = NONE;
   }
 
   /** How long to wait before a look for its answers is worth while, if it takes as long as the one before. */
@@ -93,12 +108,26 @@ export class ShardLine {
     return Math.max(expectedMs, LOOK_EVERY_MS);
   }
 
+  #close(call: SharedCall): void {
+    if (this.#open === call) this.#open = null;
+  }
+
   #joinable(nowMs: number): SharedCall {
-    // One that is so late has lost its request. Who joined it gives up in time.
-    if (this.#open !== null && nowMs - this.#open.dueAtMs <= CALL_LATE_MS_MAX) return this.#open;
+    if (this.#open !== null) {
+      const lateMs = nowMs - this.#open.dueAtMs;
+      // One that is so late has lost its request; and none is due later than in CALL_EVERY_MS, unless the clock was set
+      // back. Who has joined gives up in time.
+      if (lateMs >= -CALL_EVERY_MS && lateMs <= CALL_LATE_MS_MAX) return this.#open;
+    }
     const sinceMs = nowMs - this.#calledAtMs;
-    // A clock that was set back makes no difference.
     const waitMs = sinceMs < 0 ? CALL_EVERY_MS : Math.max(CALL_EVERY_MS - sinceMs, 0);
     return new SharedCall(nowMs + waitMs);
   }
+}
+
+const NONE: readonly (ShardAnswer | null)[] = [];
+
+/** From one look for answers to the next: a shard that hangs must not keep the isolate busy with looks. */
+export function nextLookMs(waitedMs: number): number {
+  return Math.max(LOOK_EVERY_MS, Math.floor(waitedMs / 10));
 }

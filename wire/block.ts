@@ -157,7 +157,7 @@ export function bodyWriter(bodyBytes?: number): Cursor {
 }
 
 /**
- * Encodes the block of any flush, tick or settings: their prefix and origin take less than the room.
+ * Encodes a block whose prefix and origin fit the room, as any flush's do.
  *
  * @param c a `bodyWriter` with all of the body; its bytes are the block's from now on
  */

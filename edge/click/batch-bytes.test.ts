@@ -2,8 +2,9 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { FATE } from "../shard/fate.ts";
-import { writer, written } from "../../wire/cursor.ts";
+import { utf8, writer, written } from "../../wire/cursor.ts";
 import { decodeAnswers, encodeAnswers, readBatches, writeBatch } from "./batch-bytes.ts";
+import { countedBatch } from "./batches.ts";
 import type { ShardBatch } from "./batches.ts";
 
 const rows = fc
@@ -46,6 +47,35 @@ function callOf(sent: readonly ShardBatch[]): Uint8Array {
   for (const batch of sent) writeBatch(c, batch);
   return written(c).slice();
 }
+
+const hexOf = (bytes: Uint8Array) =>
+  Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+test("a call and its answer are these bytes and this text", () => {
+  const rejected = { account: "a", keyId: "k", code: "empty_body", field: "", count: 2 } as const;
+  const full: ShardBatch = {
+    shards: 64,
+    shard: 258,
+    counted: [rejected],
+    rejectedEnds: [2, 3],
+    rejectedRows: Uint8Array.of(7, 8, 9),
+    clicks: Uint8Array.of(1, 2),
+  };
+  const json = JSON.stringify([rejected]);
+  const golden = [
+    `04 4000 0201 ${json.length.toString(16)} ${hexOf(utf8(json))}`,
+    "02000000 02000000 03000000 070809 02000000 0102",
+    "04 0200 0100 00 00000000 00000000",
+  ];
+  const call = callOf([full, countedBatch(1, 2, [])]);
+  expect(hexOf(call)).toBe(golden.join("").replaceAll(" ", ""));
+  const { accepted, duplicate, tooOld, unavailable } = FATE;
+  const fates = Uint8Array.of(accepted, duplicate, tooOld, unavailable);
+  const none = new Uint8Array(0);
+  expect(
+    encodeAnswers([{ fates, rejectedTaken: true }, null, { fates: none, rejectedTaken: false }]),
+  ).toBe("410123  40");
+});
 
 test("batches arrive as they were sent, in their order", () => {
   fc.assert(

@@ -103,6 +103,7 @@ export class ClickShard extends DurableObject<Env> {
   #running: Running | null = null;
   #alarmAtMs: number | null = null;
   #idleTimer: ReturnType<typeof setTimeout> | null = null;
+  #isAborted = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -139,7 +140,8 @@ export class ClickShard extends DurableObject<Env> {
 
   /**
    * Decides a batch; what its answer says is durable with the commit. Null when that fails: other requests' batches,
-   * which came with it, must not suffer. What was taken of it by then is a duplicate when it comes again.
+   * which came with it, must not suffer. Clicks that were taken by then are duplicates when they come again, and rejected
+   * ones are kept twice.
    */
   #take(batch: ShardBatch): ShardAnswer | null {
     try {
@@ -148,12 +150,19 @@ export class ClickShard extends DurableObject<Env> {
       const fates = batch.clicks.length === 0 ? NO_FATES : this.#decide(batch.clicks, running);
       return { fates, rejectedTaken: this.#takeRejected(batch) };
     } catch (error) {
+      if (this.#isAborted) throw error;
       const { shard } = batch;
       console.error(
         JSON.stringify({ level: "error", msg: "a batch failed", shard, error: String(error) }),
       );
       return null;
     }
+  }
+
+  /** Ends this life, whose memory and storage differ: what is left of it decides nothing more. */
+  #abort(reason: string): void {
+    this.#isAborted = true;
+    this.ctx.abort(reason);
   }
 
   /** Stands behind the timers: after an eviction or a crash it is what flushes. */
@@ -277,7 +286,7 @@ export class ClickShard extends DurableObject<Env> {
       }
     } catch (error) {
       // Out of memory: ids that are known and not kept must not answer `duplicate`.
-      this.ctx.abort(`clicks could not be kept: ${String(error)}`);
+      this.#abort(`clicks could not be kept: ${String(error)}`);
       throw error;
     }
     this.#figures.accepted(counts[FATE.accepted]!, pack);
@@ -354,7 +363,7 @@ export class ClickShard extends DurableObject<Env> {
       await within(this.ctx.storage.sync(), COMMIT_MS_MAX, "not durable");
       await this.#reached("after_journal_commit");
     } catch (error) {
-      this.ctx.abort(`a commit failed: ${String(error)}`);
+      this.#abort(`a commit failed: ${String(error)}`);
       throw error;
     }
     this.#figures.committed(Date.now() - group.sinceMs);
