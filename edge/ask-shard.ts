@@ -58,8 +58,9 @@ async function makeCall(
 ): Promise<void> {
   try {
     if (waitMs > 0) await pause(waitMs);
-    const message = line.take(call, Date.now());
-    const answers = await env.SHARD_OBJECTS.get(id).accept(message);
+    const stub = env.SHARD_OBJECTS.get(id);
+    // Not kept by a name while it is waited for.
+    const answers = await stub.accept(line.take(call, Date.now()));
     line.answered(call, decodeAnswers(answers, call.batchCount), Date.now());
   } catch (error) {
     line.failed(call);
