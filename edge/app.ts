@@ -6,6 +6,7 @@ import { readBody } from "./click/read-body.ts";
 import { edgeConfig } from "./config.ts";
 import type { Env } from "./config.ts";
 import { ingest, sortRequest } from "./ingest.ts";
+import { log } from "./log.ts";
 import type { Context } from "./platform.ts";
 import { countRefusal } from "./refusals.ts";
 
@@ -26,7 +27,7 @@ export async function respond(request: Request, env: Env, context: Context): Pro
     }
     return Response.json(await ingest(env, context, sorted), ACCEPTED);
   } catch (error) {
-    console.error(JSON.stringify({ level: "error", msg: "request failed", error: String(error) }));
+    log("error", "request failed", { error: String(error) });
     const detail = "something failed here: send the same request again, that is safe";
     return refusal({ status: 503, code: "internal", detail }, { "retry-after": "1" });
   }

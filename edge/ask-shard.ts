@@ -6,6 +6,7 @@ import { decodeAnswers } from "./click/batch-bytes.ts";
 import type { ShardBatch } from "./click/batches.ts";
 import type { Env } from "./config.ts";
 import { SHARD_ANSWER_MS_MAX } from "./limits.ts";
+import { log } from "./log.ts";
 import type { Context } from "./platform.ts";
 import type { ShardAnswer } from "./shard/fate.ts";
 import { nextLookMs, ShardLine } from "./shared-call.ts";
@@ -69,9 +70,7 @@ async function makeCall(
 }
 
 function logAway(shard: number, error: unknown): void {
-  console.error(
-    JSON.stringify({ level: "error", msg: "shard is away", shard, error: String(error) }),
-  );
+  log("error", "shard is away", { shard, error: String(error) });
 }
 
 /** Until the call has ended, or for SHARD_ANSWER_MS_MAX: the request that makes it may be gone. */

@@ -76,6 +76,16 @@ function batchOf(clicks: readonly Sent[]): ShardBatch {
 const aborted = (promise: Promise<unknown>) => expect(promise).rejects.toThrow(/the test says so/);
 const fails = (promise: Promise<unknown>) => expect(promise).rejects.toThrow(/./);
 
+/** The next commit is written and never durable. Resolves when it is at the disk. */
+function hangAtDisk({ storage }: DurableObjectState): Promise<void> {
+  return new Promise((resolve) => {
+    storage.sync = () => {
+      resolve();
+      return new Promise(() => undefined);
+    };
+  });
+}
+
 let unique = 0;
 
 /** One shard: an object of its own in each test. */
@@ -288,12 +298,7 @@ describe("rule 3: duplicate waits for the commit that holds the first sight", ()
             () => answerCount++,
             () => undefined,
           );
-        const atDisk = new Promise<void>((resolve) => {
-          state.storage.sync = () => {
-            resolve();
-            return new Promise(() => undefined);
-          };
-        });
+        const atDisk = hangAtDisk(state);
         sent();
         sent();
         await atDisk;
@@ -576,12 +581,7 @@ describe("a call with the batches of several requests", () => {
     let answerCount = 0;
     await aborted(
       shard.inside(async (state, instance) => {
-        const atDisk = new Promise<void>((resolve) => {
-          state.storage.sync = () => {
-            resolve();
-            return new Promise(() => undefined);
-          };
-        });
+        const atDisk = hangAtDisk(state);
         const sent = (call: ShardBatch[]) =>
           void instance.accept(callOf(call)).then(
             () => answerCount++,

@@ -2,8 +2,9 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { FATE } from "../shard/fate.ts";
-import { utf8, writer, written } from "../../wire/cursor.ts";
-import { decodeAnswers, encodeAnswers, readBatches, writeBatch } from "./batch-bytes.ts";
+import { callOf } from "../shard/fixtures.ts";
+import { utf8 } from "../../wire/cursor.ts";
+import { decodeAnswers, encodeAnswers, readBatches } from "./batch-bytes.ts";
 import { countedBatch } from "./batches.ts";
 import type { ShardBatch } from "./batches.ts";
 
@@ -41,12 +42,6 @@ const batches: fc.Arbitrary<ShardBatch> = fc
   }));
 
 const calls = fc.array(batches, { minLength: 1, maxLength: 5 });
-
-function callOf(sent: readonly ShardBatch[]): Uint8Array {
-  const c = writer();
-  for (const batch of sent) writeBatch(c, batch);
-  return written(c).slice();
-}
 
 const hexOf = (bytes: Uint8Array) =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

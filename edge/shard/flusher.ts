@@ -9,6 +9,7 @@ import { dayOf } from "../../wire/columns.ts";
 import { hashText } from "../../wire/hash.ts";
 import { BLOCK_BODY_BYTES_MAX } from "../../wire/limits.ts";
 import { PLAN_ROWS_MAX } from "../limits.ts";
+import { log } from "../log.ts";
 import { rawSubject, rejectedSubject, STREAM } from "../../wire/subjects.ts";
 import type { Publisher } from "../publish/publisher.ts";
 import { assertAsRecorded, makeFlush, recipeOf } from "./flush-blocks.ts";
@@ -291,15 +292,8 @@ export class Flusher {
 
   #publishAgain(fromFlush: number): void {
     const { chain, identity } = this.#parts;
-    console.error(
-      JSON.stringify({
-        level: "error",
-        msg: "the broker lost flushes it had acknowledged; publishing them again",
-        shard: identity.shard,
-        chain,
-        flush: fromFlush,
-      }),
-    );
+    const lost = { shard: identity.shard, chain, flush: fromFlush };
+    log("error", "the broker lost flushes it had acknowledged; publishing them again", lost);
     this.#publishedThrough = fromFlush - 1;
     this.#acknowledged.clear();
   }

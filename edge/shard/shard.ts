@@ -40,6 +40,7 @@ import {
   TOO_OLD_KEPT_AT_ONCE_MAX,
   TOO_OLD_KEPT_EVERY_MS,
 } from "../limits.ts";
+import { log } from "../log.ts";
 import { pause, within } from "../within.ts";
 import { NatsPublisher, PublishFailure } from "../publish/publisher.ts";
 import { acceptedPieces } from "./accepted-clicks.ts";
@@ -151,10 +152,7 @@ export class ClickShard extends DurableObject<Env> {
       return { fates, rejectedTaken: this.#takeRejected(batch) };
     } catch (error) {
       if (this.#isAborted) throw error;
-      const { shard } = batch;
-      console.error(
-        JSON.stringify({ level: "error", msg: "a batch failed", shard, error: String(error) }),
-      );
+      log("error", "a batch failed", { shard: batch.shard, error: String(error) });
       return null;
     }
   }
@@ -457,17 +455,14 @@ export class ClickShard extends DurableObject<Env> {
       const pauseMs = Math.min(FLUSH_RETRY_MS_MIN * 2 ** loop.failures, FLUSH_RETRY_MS_MAX);
       loop.failures++;
       this.#figures.flushFailed();
-      console.error(
-        JSON.stringify({
-          level: error instanceof PublishFailure ? "warn" : "error",
-          msg: "flush failed, will be made again",
-          shard: this.#running?.identity.shard,
-          chain,
-          error: String(error),
-          pauseMs,
-          rejectionsForgotten: this.#forgottenCount,
-        }),
-      );
+      const level = error instanceof PublishFailure ? "warn" : "error";
+      log(level, "flush failed, will be made again", {
+        shard: this.#running?.identity.shard,
+        chain,
+        error: String(error),
+        pauseMs,
+        rejectionsForgotten: this.#forgottenCount,
+      });
       this.#forgottenCount = 0;
       this.#flushSoon(chain, pauseMs);
     } finally {
