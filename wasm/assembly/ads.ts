@@ -72,7 +72,7 @@ export function sumsOf(index: u32): usize {
 
 /** The hash of an id with its length in front. */
 export function adHash(id: usize): u32 {
-  return (keyHash(id, 1 + (load<u8>(id) as u32)) >> 32) as u32;
+  return (keyHash(id, id + 1 + load<u8>(id)) >> 32) as u32;
 }
 
 /** Whether there is a table; without one there are no ads. */

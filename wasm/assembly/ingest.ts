@@ -2,11 +2,12 @@
  * Adds a block of rows, whole or not at all, in three passes:
  *
  * 1. check every row, find its window, hash its key, add its clicks, and note all that (the only walk from length
- *    to length; it waits for each length, and the rest fills the waiting);
+ *    to length: of lengths that are as expected it does not wait for any);
  * 2. make room as if every row were a new key;
  * 3. count, in batches, in loops that each do one thing: have the lines of all rows loaded (table.ts says how); find
- *    each row's entry, and list the row as known or as new, or as wanted in the next line, for another round; write
- *    the records of new rows; have those of known rows loaded; compare and add; and last the few rows that are left.
+ *    each row's entry, and list the row as known or as new, or as left, to be looked for in the next line with the
+ *    next batch; write the records of new rows; have those of known rows loaded; compare and add; and last the few
+ *    rows that are put away.
  *    Misses that do not wait for each other overlap in the processor, as far as no branch is guessed wrong between
  *    them: so whether a row is known, which nobody can guess, decides where it is listed, and nothing else.
  *
@@ -50,6 +51,7 @@ import {
   lineOffset,
   lineBehind,
   lineOf,
+  NEAR_KEY_BYTES,
   placesInLine,
   RECORD_KEY,
   takeEntry,
@@ -72,19 +74,32 @@ import {
   windowFor,
 } from "./windows";
 
-/** Enough to cover cache misses with work, few enough to stay in the first-level cache with their lines. */
-const BATCH_ROWS: u32 = 384;
+/** Enough to cover cache misses with work, few enough for their lines to stay near. */
+const BATCH_ROWS: u32 = 512;
+/** So many rows at most are looked for again with the next batch: it has no more than it has of its own. */
+const LEFT_ROWS_MAX: u32 = 512;
 const LISTED_ROW_BYTES: u32 = 8;
-/** Rows of a batch that are looked for: the row's index entry, and the line to look in. */
-const wantedRows: usize = memory.data(3072);
+/**
+ * A line is warmed when the row so many rows before is looked for, and a record likewise: a store that waits for
+ * memory keeps its place in a queue (of 104 in Zen 5), and these loops have one store more for each row.
+ */
+const ROWS_AHEAD: u32 = 64;
+const BYTES_AHEAD: usize = ROWS_AHEAD * LISTED_ROW_BYTES;
+/** Rows of a batch that are looked for, first those left by the one before: the index entry, and the line to look in. */
+const wantedRows: usize = memory.data(8704);
+const leftRowsEnd = wantedRows + LEFT_ROWS_MAX * LISTED_ROW_BYTES;
 /**
  * Rows of a batch with what was found for them: from the start on known ones (the index entry, the key's
  * record), from the end back new ones (the index entry, the empty table entry).
  */
-const listedRows: usize = memory.data(3072);
-const lastListedRow = listedRows + (BATCH_ROWS - 1) * LISTED_ROW_BYTES;
-/** In so many lines all rows of a batch are looked for together: a full line's keys are in the next one, mostly. */
-const ROUNDS: i32 = 3;
+const listedRows: usize = memory.data(8704);
+const lastListedRow = listedRows + (BATCH_ROWS + LEFT_ROWS_MAX - 1) * LISTED_ROW_BYTES;
+/** Rows of a batch that are counted one by one: the index entry, and the line from which to look. */
+const awayRows: usize = memory.data(8192);
+/** In so many lines more the rows left by a block's last batch are looked for together. */
+const LAST_ROUNDS: i32 = 2;
+/** No length of a string: one byte has it. */
+const NO_LENGTH: u32 = 256;
 
 /** Integers beyond it are not exact in JavaScript. */
 export const SAFE_MAX: u64 = (1 << 53) - 1;
@@ -124,19 +139,24 @@ function ingest<T>(bytes: u32, rows: u32): u32 {
   let fault = check<T>(bytes, rows);
   if (fault == FAULT_NONE && !reserveTouched()) fault = FAULT_OUT_OF_MEMORY;
   if (fault == FAULT_NONE) {
-    for (let first: u32 = 0; first < rows; first += BATCH_ROWS) {
-      const index = rowIndex + first * ROW_INDEX_ENTRY_BYTES;
-      count<T>(index, min(BATCH_ROWS, rows - first));
-    }
+    // On average, as nobody counts them.
+    count<T>(rows, bytes > rows * NEAR_KEY_BYTES);
   }
   ingestedClicks = settleTouched(fault == FAULT_NONE);
   return fault;
 }
 
-/** Pass 1. Rows that follow each other in one window are announced together. */
+/**
+ * Pass 1. Rows that follow each other in one window are announced together.
+ *
+ * A row's place follows from the lengths before it, and to load one after the other is to wait. So there are branches on
+ * what lengths are mostly: no reason, a country, ids as long as that of the block's first row (if all before were).
+ * The processor guesses them and goes on with what is known, not with what it loads. They must stay branches: each
+ * has a limit to check on its rare way, or the compiler would select one of two sums.
+ */
 function check<T>(bytes: u32, rows: u32): u32 {
   const end = transfer + bytes;
-  const clicksEnd = end - sizeof<T>();
+  const tailEnd = end - (8 + sizeof<T>());
   // Beyond BLOCK_ROWS_MAX, the bytes come to their end first.
   const indexEnd = rowIndex + min(rows, BLOCK_ROWS_MAX + 1) * ROW_INDEX_ENTRY_BYTES;
   let at = transfer;
@@ -144,7 +164,10 @@ function check<T>(bytes: u32, rows: u32): u32 {
   let window: usize = 0;
   // Any but that of the first row.
   let start = ~load<u32>(at);
+  let usualBytes = load<u8>(at, 4) as u32;
+  if (usualBytes > AD_ID_BYTES_MAX) usualBytes = NO_LENGTH;
   let hasMemory = true;
+  let isSound = true;
   let fault = FAULT_NONE;
   while (true) {
     const firstAt = at;
@@ -152,51 +175,64 @@ function check<T>(bytes: u32, rows: u32): u32 {
     let rowStart = start;
     let clicksOfRows: u64 = 0;
     for (; index < indexEnd; index += ROW_INDEX_ENTRY_BYTES) {
-      // The next row's place waits for four lengths, one after the other: nothing else stands between their loads.
       // What stands behind the end is garbage, but it is ours: one check of the row's end covers it.
       const adIdBytes = load<u8>(at, 4) as u32;
-      const country = at + adIdBytes;
-      const countryBytes = load<u8>(country, 5) as u32;
-      const device = country + countryBytes;
-      const deviceBytes = load<u8>(device, 6) as u32;
-      const reason = device + deviceBytes;
-      const next = reason + (8 + sizeof<T>());
-      const reasonBytes = load<u8>(reason, 7) as u32;
-      const clicksAt = reason + reasonBytes + 8;
-      // Above 127 if a length is above its limit.
-      const excess =
-        (adIdBytes + (127 - AD_ID_BYTES_MAX)) |
-        (countryBytes + (127 - COUNTRY_BYTES_MAX)) |
-        (deviceBytes + (127 - DEVICE_BYTES_MAX)) |
-        (reasonBytes + (127 - INVALID_REASON_BYTES_MAX));
-      if (excess > 127 || clicksAt > clicksEnd) {
-        fault = rowFault<T>(at, end);
-        break;
+      let country: usize;
+      if (adIdBytes == usualBytes) {
+        country = at + usualBytes;
+      } else {
+        isSound = adIdBytes <= AD_ID_BYTES_MAX;
+        if (!isSound) break;
+        usualBytes = NO_LENGTH;
+        country = at + adIdBytes;
       }
-      const clicks = load<T>(clicksAt);
+      const countryBytes = load<u8>(country, 5) as u32;
+      let device: usize;
+      if (countryBytes == COUNTRY_BYTES_MAX) {
+        device = country + COUNTRY_BYTES_MAX;
+      } else {
+        isSound = countryBytes <= COUNTRY_BYTES_MAX;
+        if (!isSound) break;
+        device = country + countryBytes;
+      }
+      const deviceBytes = load<u8>(device, 6) as u32;
+      // Where the key's last 8 bytes begin.
+      let tail = device + deviceBytes;
+      const reasonBytes = load<u8>(tail, 7) as u32;
+      if (reasonBytes != 0) {
+        isSound = reasonBytes <= INVALID_REASON_BYTES_MAX;
+        if (!isSound) break;
+        tail += reasonBytes;
+      }
+      // Below zero if the device is too long or the row goes over the end.
+      const room = ((DEVICE_BYTES_MAX - deviceBytes) as i32) | ((tailEnd - tail) as i32);
+      isSound = room >= 0;
+      if (!isSound) break;
+      const clicks = load<T>(tail, 8);
       if (sizeof<T>() == 4 ? clicks == 0 : (clicks as u64) - 1 >= SAFE_MAX) {
-        fault = fail(clicksFault(clicks as u64), clicksAt);
+        fault = fail(clicksFault(clicks as u64), tail + 8);
         break;
       }
       rowStart = load<u32>(at);
       // It is read again when its window is known.
       if (rowStart != start) break;
-      const key = at + 4;
-      const keyBytes = (clicksAt - key) as u32;
-      store<u32>(index, key as u32);
-      store<u32>(index, keyBytes, 4);
-      store<u32>(index, (keyHash(key, keyBytes) >> 32) as u32, 8);
-      store<u32>(index, window as u32, 12);
       clicksOfRows += clicks as u64;
-      at = next + reasonBytes;
+      const key = at + 4;
+      const keyEnd = tail + 8;
+      at = tail + (8 + sizeof<T>());
+      store<u32>(index, key as u32);
+      store<u32>(index, (keyEnd - key) as u32, 4);
+      store<u32>(index, (keyHash(key, keyEnd) >> 32) as u32, 8);
+      store<u32>(index, window as u32, 12);
     }
     if (window != 0) announceRows<T>(window, index - firstIndex, at - firstAt, clicksOfRows);
-    if (fault != FAULT_NONE || rowStart == start) break;
+    if (!isSound || fault != FAULT_NONE || rowStart == start) break;
     start = rowStart;
     window = windowFor(start);
     // Not said yet: the rest of the block may have a fault of its own.
     if (window == 0) hasMemory = false;
   }
+  if (!isSound) return rowFault<T>(at, end);
   if (fault != FAULT_NONE) return fault;
   if (at != end) return fail(FAULT_LEFT_OVER, at);
   return hasMemory ? FAULT_NONE : FAULT_OUT_OF_MEMORY;
@@ -247,29 +283,39 @@ function stringFault(string: i32): u32 {
   return string == 2 ? FAULT_LONG_DEVICE : FAULT_LONG_INVALID_REASON;
 }
 
-/** Pass 3, for one batch. */
-function count<T>(index: usize, rows: u32): void {
-  const indexEnd = index + rows * ROW_INDEX_ENTRY_BYTES;
-  let wanted = wantedRows;
-  let next = index;
-  while (next < indexEnd) {
-    const window: usize = load<u32>(next, 12);
-    const table: usize = load<u32>(window, WINDOW_TABLE);
-    const bytes = tableBytes(window);
-    do {
-      wanted = list(wanted, next, table + lineOffset(load<u32>(next, 8), bytes));
-      next += ROW_INDEX_ENTRY_BYTES;
-    } while (next < indexEnd && load<u32>(next, 12) == (window as u32));
-  }
+/** Pass 3. @param hasLong whether some keys may go far over their record's first line */
+function count<T>(rows: u32, hasLong: bool): void {
+  const indexEnd = rowIndex + rows * ROW_INDEX_ENTRY_BYTES;
+  let next = rowIndex;
+  let left = wantedRows;
+  let lastRounds = LAST_ROUNDS;
+  let newRows: u32 = 0;
+  while (true) {
+    const batchEnd = min(next + BATCH_ROWS * ROW_INDEX_ENTRY_BYTES, indexEnd);
+    let wanted = left;
+    while (next < batchEnd) {
+      const window: usize = load<u32>(next, 12);
+      const table: usize = load<u32>(window, WINDOW_TABLE);
+      const bytes = tableBytes(window);
+      do {
+        wanted = list(wanted, next, table + lineOffset(load<u32>(next, 8), bytes));
+        next += ROW_INDEX_ENTRY_BYTES;
+        // Two branches for V8, where && would be three instructions more.
+        if (load<u32>(next, 12) != (window as u32)) break;
+      } while (next < batchEnd);
+    }
+    if (wanted == wantedRows) break;
 
-  let known = listedRows;
-  let fresh = lastListedRow;
-  for (let round = 0; round < ROUNDS; round++) {
-    for (let at = wantedRows; at < wanted; at += LISTED_ROW_BYTES) warmLine(load<u32>(at, 4));
-    let left = wantedRows;
+    endList(wanted);
+    const linesAhead = min(wanted, wantedRows + BYTES_AHEAD);
+    for (let at = wantedRows; at < linesAhead; at += LISTED_ROW_BYTES) warmLine(load<u32>(at, 4));
+    let known = listedRows;
+    let fresh = lastListedRow;
+    left = wantedRows;
     for (let at = wantedRows; at < wanted; at += LISTED_ROW_BYTES) {
       const row: usize = load<u32>(at);
       const line: usize = load<u32>(at, 4);
+      warmLine(load<u32>(at, BYTES_AHEAD + 4));
       const places = placesInLine(line, load<u32>(row, 8));
       if (places == 0) {
         left = list(left, row, lineBehindOf(row, line));
@@ -282,69 +328,85 @@ function count<T>(index: usize, rows: u32): void {
       known = select<usize>(known, known + LISTED_ROW_BYTES, isNew);
       fresh = select<usize>(fresh - LISTED_ROW_BYTES, fresh, isNew);
     }
-    wanted = left;
     lineSteps += ((left - wantedRows) / LISTED_ROW_BYTES) as u64;
-  }
-  // What is still wanted, and what the next loops add, is left for last.
-  let away = wanted;
 
-  // No call in the loops of new and of known rows: V8 would keep all that lives across it in memory, for all rows.
-  let newRows: u32 = 0;
-  let at = lastListedRow;
-  while (at > fresh) {
-    const window: usize = load<u32>(load<u32>(at), 12);
-    const arenaEnd: usize = load<u32>(window, WINDOW_ARENA_END);
-    let arenaAt: usize = load<u32>(window, WINDOW_ARENA_AT);
-    let added: u32 = 0;
-    do {
+    // What may not be left is put away, as is what the next loops add.
+    let away = awayRows;
+    if (next == indexEnd) lastRounds--;
+    const leftEnd = lastRounds < 0 ? wantedRows : leftRowsEnd;
+    for (let at = leftEnd; at < left; at += LISTED_ROW_BYTES) {
+      away = list(away, load<u32>(at), load<u32>(at, 4));
+    }
+    left = min(left, leftEnd);
+
+    // No call in the loops of new and of known rows: V8 would keep all that lives across it in memory, for all rows.
+    let at = lastListedRow;
+    while (at > fresh) {
+      const window: usize = load<u32>(load<u32>(at), 12);
+      const arenaEnd: usize = load<u32>(window, WINDOW_ARENA_END);
+      let arenaAt: usize = load<u32>(window, WINDOW_ARENA_AT);
+      let added: u32 = 0;
+      do {
+        const row: usize = load<u32>(at);
+        if (load<u32>(row, 12) != (window as u32)) break;
+        const entry: usize = load<u32>(at, 4);
+        const keyBytes = load<u32>(row, 4);
+        const record = startOf(arenaAt);
+        const recordEnd = record + recordBytes(keyBytes);
+        const isOver = ((arenaEnd - recordEnd) as u32) >> 31;
+        // Another row of this batch may have taken the entry.
+        if ((load<u32>(entry, ENTRY_RECORD) | isOver) == 0) {
+          arenaAt = recordEnd;
+          added++;
+          fill(entry, record, load<u32>(row, 8), load<u32>(row), keyBytes, clicksOfRow<T>(row));
+        } else {
+          away = list(away, row, lineOf(entry));
+        }
+        at -= LISTED_ROW_BYTES;
+      } while (at > fresh);
+      addedInChunk(window, added, arenaAt);
+      newRows += added;
+    }
+
+    // New rows, which are listed from the other end, have been counted.
+    endList(known);
+    const recordsAhead = hasLong ? known : min(known, listedRows + BYTES_AHEAD);
+    for (let at = listedRows; at < recordsAhead; at += LISTED_ROW_BYTES)
+      warmRecord(load<u32>(at, 4));
+    if (hasLong) loadEnds(known);
+
+    for (let at = listedRows; at < known; at += LISTED_ROW_BYTES) {
       const row: usize = load<u32>(at);
-      if (load<u32>(row, 12) != (window as u32)) break;
-      const entry: usize = load<u32>(at, 4);
+      const record: usize = load<u32>(at, 4);
+      warmRecord(load<u32>(at, BYTES_AHEAD + 4));
+      const key: usize = load<u32>(row);
       const keyBytes = load<u32>(row, 4);
-      const bytes = recordBytes(keyBytes);
-      const record = startOf(arenaAt);
-      // Another row of this batch may have taken the entry.
-      if (load<u32>(entry, ENTRY_RECORD) == 0 && record + bytes <= arenaEnd) {
-        arenaAt = record + bytes;
-        added++;
-        fill(entry, record, load<u32>(row, 8), load<u32>(row), keyBytes, clicksOfRow<T>(row));
+      // Shorter keys are few: an ad with country and device has no shorter one, if its id has 5 bytes.
+      if (keyBytes >= 16 && !v128.any_true(differenceOf(key, record + RECORD_KEY, keyBytes))) {
+        addClicks(record, load<T>(key + keyBytes) as u64);
       } else {
-        away = list(away, row, lineOf(entry));
+        away = list(away, row, lineOfRow(row));
       }
-      at -= LISTED_ROW_BYTES;
-    } while (at > fresh);
-    addedInChunk(window, added, arenaAt);
-    newRows += added;
-  }
+    }
 
-  for (let at = listedRows; at < known; at += LISTED_ROW_BYTES) warmRecord(load<u32>(at, 4));
+    for (let at = awayRows; at < away; at += LISTED_ROW_BYTES) {
+      const row: usize = load<u32>(at);
+      newRows += u32(countAway(row, load<u32>(at, 4), clicksOfRow<T>(row)));
+    }
+  }
+  rowsHeld += newRows;
+  ingestedRows += rows;
+  rowsCounted += rows;
+}
+
+/** Has the ends of known rows' keys loaded that are far from their beginnings. */
+function loadEnds(known: usize): void {
   let ends: u32 = 0;
   for (let at = listedRows; at < known; at += LISTED_ROW_BYTES) {
     const keyBytes = load<u32>(load<u32>(at), 4);
     if (isLong(keyBytes)) ends += load<u8>((load<u32>(at, 4) as usize) + RECORD_KEY + keyBytes);
   }
   touched = ends;
-
-  for (let at = listedRows; at < known; at += LISTED_ROW_BYTES) {
-    const row: usize = load<u32>(at);
-    const record: usize = load<u32>(at, 4);
-    const key: usize = load<u32>(row);
-    const keyBytes = load<u32>(row, 4);
-    // Shorter keys are few: an ad with country and device has no shorter one, if its id has 5 bytes.
-    if (keyBytes >= 16 && !v128.any_true(differenceOf(key, record + RECORD_KEY, keyBytes))) {
-      addClicks(record, load<T>(key + keyBytes) as u64);
-    } else {
-      away = list(away, row, lineOfRow(row));
-    }
-  }
-
-  for (let at = wantedRows; at < away; at += LISTED_ROW_BYTES) {
-    const row: usize = load<u32>(at);
-    newRows += u32(countAway(row, load<u32>(at, 4), clicksOfRow<T>(row)));
-  }
-  rowsHeld += newRows;
-  ingestedRows += rows;
-  rowsCounted += rows;
 }
 
 function clicksOfRow<T>(row: usize): u64 {
@@ -355,6 +417,11 @@ function clicksOfRow<T>(row: usize): u64 {
 function list(at: usize, row: usize, address: usize): usize {
   store<u64>(at, (row as u64) | ((address as u64) << 32));
   return at + LISTED_ROW_BYTES;
+}
+
+/** Lists ROWS_AHEAD rows that are none, whose line and record are where nothing is. */
+function endList(end: usize): void {
+  for (let at = end; at < end + BYTES_AHEAD; at += 16) v128.store(at, v128.splat<u64>(0));
 }
 
 /** The line where a row's key belongs. */

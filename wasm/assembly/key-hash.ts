@@ -10,14 +10,15 @@ function mix(h: u64): u64 {
 }
 
 /**
- * Reads up to 7 bytes past the key's end and ignores them: the caller's memory goes on that far. `bytes`
- * is at least 1. The last word is a whole one or not, without a branch: lengths of keys are unpredictable.
+ * Reads up to 7 bytes before a key that is shorter than 8, and ignores them: the caller's memory begins before it.
+ * `end` is behind `key`. The last word is a whole one or not, without a branch: lengths of keys are unpredictable.
  */
-export function keyHash(key: usize, bytes: u32): u64 {
-  let h: u64 = (bytes as u64) * M;
-  const last = key + ((bytes - 1) & ~7);
+export function keyHash(key: usize, end: usize): u64 {
+  const bytes = (end - key) as u64;
+  const last = end - 8;
+  let h: u64 = bytes * M;
   for (; key < last; key += 8) h = (h ^ mix(load<u64>(key))) * M;
-  // A shift counts modulo 64: whole words lose nothing.
-  const word = load<u64>(key) & (u64.MAX_VALUE >> ((0 - (bytes as u64)) << 3));
+  // Without what stands before the last word. A shift counts modulo 64: whole words lose nothing.
+  const word = load<u64>(last) >> ((0 - bytes) << 3);
   return mix((h ^ mix(word)) * M);
 }

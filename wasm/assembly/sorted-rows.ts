@@ -155,8 +155,8 @@ function isBefore(hash: u32, record: u32, entry: usize, base: u32): bool {
 }
 
 function sameHashBefore(keyA: usize, keyB: usize): bool {
-  const lowA = keyHash(keyA, keyLength(keyA)) as u32;
-  const lowB = keyHash(keyB, keyLength(keyB)) as u32;
+  const lowA = keyHash(keyA, keyA + keyLength(keyA)) as u32;
+  const lowB = keyHash(keyB, keyB + keyLength(keyB)) as u32;
   if (lowA != lowB) return lowA < lowB;
   return keyBefore(keyA, keyB);
 }

@@ -4,10 +4,10 @@
  *
  *     line (64 bytes)                                 record (in an arena, at a multiple of 8)
  *      0 u32 × 7   high halves of the keys' hashes     0 56 bits   clicks
- *     28 u32       nothing: warmLine writes it         7 u8        nothing: warmRecord writes it
- *     32 u32 × 7   records; 0: the entry is empty      8 key
- *     60 u32       a bit for each taken entry,
- *                  from the lowest one on
+ *     28 u32       a bit for each taken entry,         7 u8        nothing: warmRecord writes it
+ *                  from the lowest one on              8 key
+ *     32 u32 × 7   records; 0: the entry is empty
+ *     60 u32       nothing: warmLine writes it
  *
  * An entry is named by the address of its hash. A key belongs to the line that the highest bits of its
  * hash say, and stands in it or behind it, with no empty entry (gap) between. So a table is a sort that is
@@ -16,21 +16,22 @@
  * is still small, which is why a window that is restored gets its table before its rows.
  *
  * WebAssembly has no prefetch. But a store waits outside the processor's window of instructions until its
- * line is there, where a load waits inside: so lines and records are written to before they are needed.
+ * line is there, where a load waits inside: so lines and records are written to before they are needed, where
+ * no load reads: one that reads what a waiting store writes, and more, would wait for it.
  */
 const LINE_LOG2: u32 = 6;
 export const LINE_BYTES: u32 = 1 << LINE_LOG2;
 export const LINE_ENTRIES: u32 = 7;
 const LANES: u32 = (1 << LINE_ENTRIES) - 1;
-const LINE_SPARE: usize = 28;
+const LINE_SPARE: usize = 60;
 export const ENTRY_RECORD: usize = 32;
-const LINE_TAKEN: usize = 60;
+const LINE_TAKEN: usize = 28;
 
 const RECORD_SPARE: usize = 7;
 export const RECORD_KEY: usize = 8;
 const CLICKS_MASK: u64 = ((1 as u64) << 56) - 1;
 /** A record of this many bytes of key is in one line of the cache, or nearly. */
-const NEAR_KEY_BYTES: u32 = 56;
+export const NEAR_KEY_BYTES: u32 = 56;
 
 /**
  * Offset of the line where a key of that hash belongs: the highest bits of the hash are the line's number.
@@ -158,8 +159,12 @@ export function offsetBefore(offset: u32, mask: u32): u32 {
   return (offset & 28) == 0 ? ((offset - LINE_BYTES) & mask) + 24 : offset - 4;
 }
 
+/** In halves: the second, with the spare byte, is hardly ever read. */
 export function addClicks(record: usize, clicks: u64): void {
-  store<u64>(record, load<u64>(record) + clicks);
+  const sum = (load<u32>(record) as u64) + (clicks & 0xffff_ffff);
+  store<u32>(record, sum as u32);
+  const more = ((sum >> 32) + (clicks >> 32)) as u32;
+  if (more != 0) store<u32>(record, load<u32>(record, 4) + more, 4);
 }
 
 export function clicksOf(record: usize): u64 {

@@ -30,7 +30,9 @@ typedef uint64_t u64;
 enum { AD_ID_MAX = 64, COUNTRY_MAX = 2, DEVICE_MAX = 16, INVALID_REASON_MAX = 32 };
 enum { KEY_MAX = 4 + AD_ID_MAX + COUNTRY_MAX + DEVICE_MAX + INVALID_REASON_MAX };
 enum { BLOCK_BYTES_MAX = 512 * 1024 - 256, BLOCK_ROWS_MAX = BLOCK_BYTES_MAX / 12 };
-enum { BATCH_ROWS = 192, SLACK = 16 };
+enum { BATCH_ROWS = 128, LEFT_ROWS_MAX = BATCH_ROWS, SLACK = 16 };
+/* No length of a string: one byte has it. */
+enum { NO_LENGTH = 256 };
 enum { TABLE_LOG2_MIN = 10, CHUNK_LOG2_MIN = 10, CHUNK_LOG2_MAX = 16, CHUNK_HEAD = 8 };
 enum { LINE_LOG2 = 6 };
 enum { WINDOWS_MAX = 64 };
@@ -84,12 +86,14 @@ static inline u64 mix(u64 h) {
   return h ^ (h >> 47);
 }
 
-static inline u64 keyHash(const u8 *key, u32 bytes) {
+/* Reads up to 7 bytes before a key that is shorter than 8. */
+static inline u64 keyHash(const u8 *key, const u8 *end) {
   const u64 m = 0x880355f21e6d1965u;
+  u64 bytes = (u64)(end - key);
   u64 h = bytes * m;
-  const u8 *last = key + ((bytes - 1) & ~7u);
+  const u8 *last = end - 8;
   for (; key < last; key += 8) h = (h ^ mix(load64(key))) * m;
-  u64 word = load64(key) & (~(u64)0 >> (-(u64)bytes * 8 & 63));
+  u64 word = load64(last) >> (-bytes * 8 & 63);
   return mix((h ^ mix(word)) * m);
 }
 
@@ -125,9 +129,10 @@ static inline void copyKey(u8 *to, const u8 *from, u32 bytes) {
 /* Seven entries and records, as wasm/assembly/table.ts has them. */
 enum { LINE_ENTRIES = 7, RECORD_KEY = 8, NEAR_KEY_BYTES = 56 };
 typedef struct {
-  u32 hash[8];
-  u32 record[7]; /* offset in the area; 0: empty */
+  u32 hash[7];
   u32 taken;     /* a bit for each taken entry, from the lowest one on */
+  u32 record[7]; /* offset in the area; 0: empty */
+  u32 spare;
 } Line;
 _Static_assert(sizeof(Line) == 64, "a line of the cache");
 enum { LANES = (1 << LINE_ENTRIES) - 1 };
@@ -137,8 +142,8 @@ static const u64 CLICKS_MASK = ((u64)1 << 56) - 1;
 /* Of a line's entries, a bit for each that has the hash, and for the first empty one. */
 static inline u32 placesInLine(const Line *line, u32 hash) {
   __m128i hashes = _mm_set1_epi32((int)hash);
-  u32 low = (u32)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(load128(line->hash), hashes)));
-  u32 high = (u32)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(load128(line->hash + 4), hashes)));
+  u32 low = (u32)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(load128(line), hashes)));
+  u32 high = (u32)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(load128((const u8 *)line + 16), hashes)));
   return (low | high << 4 | (line->taken + 1)) & LANES;
 }
 
@@ -320,6 +325,7 @@ static void check(const u8 *at, u32 bytes, u32 rows) {
   if (rows > BLOCK_ROWS_MAX) fail("too many rows in a block");
   Window *window = NULL;
   u32 start = ~load32(at);
+  u32 usualBytes = at[4] > AD_ID_MAX ? NO_LENGTH : at[4];
   const u8 *firstAt = at;
   u32 firstRow = 0;
   u64 clicks = 0;
@@ -327,18 +333,34 @@ static void check(const u8 *at, u32 bytes, u32 rows) {
     /* Behind the last block there is slack for the lengths of a row that is none (readWhole). */
     const u8 *key = at + 4;
     u32 adIdBytes = *key;
-    const u8 *next = key + 1 + adIdBytes;
-    u32 countryBytes = *next;
-    next += 1 + countryBytes;
-    u32 deviceBytes = *next;
-    next += 1 + deviceBytes;
-    u32 reasonBytes = *next;
-    next += 1 + reasonBytes;
+    const u8 *country;
+    if (adIdBytes == usualBytes) {
+      country = key + 1 + usualBytes;
+    } else {
+      if (adIdBytes > AD_ID_MAX) fail("an ad id is too long");
+      usualBytes = NO_LENGTH;
+      country = key + 1 + adIdBytes;
+    }
+    u32 countryBytes = *country;
+    const u8 *device;
+    if (countryBytes == COUNTRY_MAX) {
+      device = country + 1 + COUNTRY_MAX;
+    } else {
+      if (countryBytes > COUNTRY_MAX) fail("a country is too long");
+      device = country + 1 + countryBytes;
+    }
+    u32 deviceBytes = *device;
+    const u8 *reason = device + 1 + deviceBytes;
+    u32 reasonBytes = *reason;
+    const u8 *keyEnd = reason + 1;
+    if (reasonBytes != 0) {
+      if (reasonBytes > INVALID_REASON_MAX) fail("a reason is too long");
+      keyEnd += reasonBytes;
+    }
     /* Negative if one of them is. */
-    int32_t room = (int32_t)(end - next - 4) | (int32_t)(AD_ID_MAX - adIdBytes) | (int32_t)(COUNTRY_MAX - countryBytes) |
-                   (int32_t)(DEVICE_MAX - deviceBytes) | (int32_t)(INVALID_REASON_MAX - reasonBytes);
-    if (room < 0) fail("a row is cut off or too long");
-    if (load32(next) == 0) fail("a row without clicks");
+    int32_t room = (int32_t)(end - keyEnd - 4) | (int32_t)(DEVICE_MAX - deviceBytes);
+    if (room < 0) fail("a row is cut off or its device too long");
+    if (load32(keyEnd) == 0) fail("a row without clicks");
     u32 rowStart = load32(at);
     if (rowStart != start) {
       if (window != NULL) announce(window, row - firstRow, (u32)(at - firstAt), clicks);
@@ -348,10 +370,10 @@ static void check(const u8 *at, u32 bytes, u32 rows) {
       start = rowStart;
       window = windowFor(start);
     }
-    u32 keyBytes = (u32)(next - key);
-    rowIndex[row] = (Row){.key = key, .keyBytes = keyBytes, .hash = (u32)(keyHash(key, keyBytes) >> 32), .window = window};
-    clicks += load32(next);
-    at = next + 4;
+    u32 keyBytes = (u32)(keyEnd - key);
+    rowIndex[row] = (Row){.key = key, .keyBytes = keyBytes, .hash = (u32)(keyHash(key, keyEnd) >> 32), .window = window};
+    clicks += load32(keyEnd);
+    at = keyEnd + 4;
   }
   if (window != NULL) announce(window, rows - firstRow, (u32)(at - firstAt), clicks);
   if (at != end) fail("bytes are left over");
@@ -417,25 +439,33 @@ typedef struct {
   u32 place;
 } NewRow;
 
-/* In so many lines all rows of a batch are looked for together. */
-enum { ROUNDS = 3 };
+/* In so many lines more the rows left by a block's last batch are looked for together. */
+enum { LAST_ROUNDS = 2 };
 
 static inline Line *lineOf(const Row *row) { return lineAt(row->window, (row->hash >> row->window->shift) << LINE_LOG2); }
 
 static void count(const Row *row, u32 rows) {
-  WantedRow wanted[BATCH_ROWS];
-  KnownRow known[BATCH_ROWS + 1];
-  NewRow fresh[BATCH_ROWS + 1];
-  u32 knownRows = 0, freshRows = 0;
-  for (u32 i = 0; i < rows; i++) {
-    wanted[i] = (WantedRow){.row = &row[i], .line = lineOf(&row[i])};
-    __builtin_prefetch(wanted[i].line, 1);
-  }
+  WantedRow wanted[BATCH_ROWS + LEFT_ROWS_MAX], away[BATCH_ROWS + LEFT_ROWS_MAX];
+  KnownRow known[BATCH_ROWS + LEFT_ROWS_MAX + 1];
+  NewRow fresh[BATCH_ROWS + LEFT_ROWS_MAX + 1];
+  const Row *end = row + rows;
+  u32 left = 0;
+  int lastRounds = LAST_ROUNDS;
+  while (true) {
+    /* Lines are prefetched as early as here, and records below: in loops of nothing else it is slower, some rows
+       ahead of their use, as the kernel does it, the same. */
+    u32 wantedRows = left;
+    const Row *batchEnd = end - row < BATCH_ROWS ? end : row + BATCH_ROWS;
+    for (; row < batchEnd; row++) {
+      Line *line = lineOf(row);
+      wanted[wantedRows++] = (WantedRow){.row = row, .line = line};
+      __builtin_prefetch(line, 1);
+    }
+    if (wantedRows == 0) return;
 
-  u32 wantedCount = rows;
-  for (int round = 0; round < ROUNDS; round++) {
-    u32 left = 0;
-    for (u32 i = 0; i < wantedCount; i++) {
+    u32 knownRows = 0, freshRows = 0, awayRows = 0;
+    left = 0;
+    for (u32 i = 0; i < wantedRows; i++) {
       const Row *at = wanted[i].row;
       Line *line = wanted[i].line;
       u32 places = placesInLine(line, at->hash);
@@ -447,7 +477,6 @@ static void count(const Row *row, u32 rows) {
       }
       u32 place = (u32)__builtin_ctz(places);
       u8 *record = area + line->record[place];
-      /* As early as here: in a loop of nothing else, as the kernel needs for its stores, it is slower. */
       __builtin_prefetch(record, 1);
       if (at->keyBytes > NEAR_KEY_BYTES) __builtin_prefetch(record + RECORD_KEY + at->keyBytes, 0);
       /* Both are written, and one list goes on. */
@@ -456,48 +485,47 @@ static void count(const Row *row, u32 rows) {
       knownRows += line->record[place] != 0;
       freshRows += line->record[place] == 0;
     }
-    wantedCount = left;
-  }
 
-  /* What is still wanted, and what the next loops add, is left for last. */
-  u32 away = wantedCount;
-  for (u32 i = 0; i < freshRows; i++) {
-    const Row *at = fresh[i].row;
-    Line *line = fresh[i].line;
-    u32 bytes = recordBytes(at->keyBytes);
-    Window *window = at->window;
-    u32 record = startOf(window->arenaAt);
-    /* Another row of this batch may have taken the entry. */
-    if (line->record[fresh[i].place] == 0 && record + bytes <= window->arenaEnd) {
-      window->arenaAt = record + bytes;
-      store64(area + record, load32(at->key + at->keyBytes));
-      copyKey(area + record + RECORD_KEY, at->key, at->keyBytes);
-      takeEntry(line, fresh[i].place, at->hash, record);
-      window->rows++;
-    } else {
-      wanted[away++] = (WantedRow){.row = at, .line = line};
-    }
-  }
+    /* What may not be left is put away, as is what the next loops add. */
+    if (row == end) lastRounds--;
+    u32 leftMax = lastRounds < 0 ? 0 : LEFT_ROWS_MAX;
+    for (; left > leftMax; left--) away[awayRows++] = wanted[left - 1];
 
-  for (u32 i = 0; i < knownRows; i++) {
-    const Row *at = known[i].row;
-    u8 *record = known[i].record;
-    if (at->keyBytes >= 16 && sameKey(at->key, record + RECORD_KEY, at->keyBytes)) {
-      store64(record, load64(record) + load32(at->key + at->keyBytes));
-    } else {
-      wanted[away++] = (WantedRow){.row = at, .line = lineOf(at)};
+    for (u32 i = 0; i < freshRows; i++) {
+      const Row *at = fresh[i].row;
+      Line *line = fresh[i].line;
+      u32 bytes = recordBytes(at->keyBytes);
+      Window *window = at->window;
+      u32 record = startOf(window->arenaAt);
+      /* Another row of this batch may have taken the entry. */
+      if (line->record[fresh[i].place] == 0 && record + bytes <= window->arenaEnd) {
+        window->arenaAt = record + bytes;
+        store64(area + record, load32(at->key + at->keyBytes));
+        copyKey(area + record + RECORD_KEY, at->key, at->keyBytes);
+        takeEntry(line, fresh[i].place, at->hash, record);
+        window->rows++;
+      } else {
+        away[awayRows++] = (WantedRow){.row = at, .line = line};
+      }
     }
+
+    for (u32 i = 0; i < knownRows; i++) {
+      const Row *at = known[i].row;
+      u8 *record = known[i].record;
+      if (at->keyBytes >= 16 && sameKey(at->key, record + RECORD_KEY, at->keyBytes)) {
+        store64(record, load64(record) + load32(at->key + at->keyBytes));
+      } else {
+        away[awayRows++] = (WantedRow){.row = at, .line = lineOf(at)};
+      }
+    }
+    for (u32 i = 0; i < awayRows; i++) countAway(away[i].row, away[i].line);
   }
-  for (u32 i = 0; i < away; i++) countAway(wanted[i].row, wanted[i].line);
 }
 
 static void ingest(const u8 *body, u32 bytes, u32 rows) {
   check(body, bytes, rows);
   reserve();
-  for (u32 first = 0; first < rows; first += BATCH_ROWS) {
-    u32 left = rows - first;
-    count(rowIndex + first, left < BATCH_ROWS ? left : BATCH_ROWS);
-  }
+  count(rowIndex, rows);
 }
 
 /* ---- the tally of tests/bench/tally.ts ---- */
