@@ -145,10 +145,14 @@ function countingContract(name: string, create: CreateKernel): void {
 
     test("counts go beyond 2^32", () => {
       const kernel = create();
+      const keys = [adKey("a"), adKey("an id of more bytes")];
       for (let i = 0; i < 3; i++)
-        add(kernel, [{ window: W, key: adKey("a"), clicks: 0xffff_ffff }]);
-      const [row] = resultsOf(kernel.close(closeRequest()));
-      expect(row!.clicks).toBe(3 * 0xffff_ffff);
+        add(
+          kernel,
+          keys.map((key) => ({ window: W, key, clicks: 0xffff_ffff })),
+        );
+      const rows = resultsOf(kernel.close(closeRequest()));
+      expect(rows.map((row) => row.clicks)).toEqual(keys.map(() => 3 * 0xffff_ffff));
     });
 
     test("a window may start at 0 and at the last second of 32 bits", () => {
@@ -176,6 +180,44 @@ function countingContract(name: string, create: CreateKernel): void {
       expect(clicksOf(out)).toBe(clicksOf(rows));
       expect(out.length).toBe(new Set(rows.map((r) => `${r.window} ${r.key.join()}`)).size);
       expect(kernel.rowCount()).toBe(0);
+    });
+
+    test("rows whose ids are as long as those before are counted as others are", () => {
+      const kernel = create();
+      const ids = ["aa", "bb", "c", "dd", "ee", "fff", "gg", "", "hh"];
+      const rows = ids.flatMap((id, i) =>
+        ["DE", "", "D"].map((country, j) => ({
+          window: W,
+          key: adKey(id, country, "mobile", i % 2 === 0 ? "" : "bot"),
+          clicks: 10 * i + j + 1,
+        })),
+      );
+      for (const from of [0, 6, 21]) add(kernel, rows.slice(from));
+      const out = resultsOf(kernel.close(closeRequest()));
+      const countOf = new Map(out.map((r) => [`${r.adId} ${r.country}`, r.clicks]));
+      expect(out).toHaveLength(rows.length);
+      rows.forEach((row, i) => {
+        const times = [0, 6, 21].filter((from) => i >= from).length;
+        const name = `${ids[Math.floor(i / 3)]} ${["DE", "", "D"][i % 3]}`;
+        expect(countOf.get(name), name).toBe(times * row.clicks);
+      });
+    });
+
+    test("keys whose hashes all begin alike count, however many a block has", () => {
+      // They all belong to one line of a table, and go over hundreds.
+      const rows = Array.from({ length: 3_000 }, (_, i) => ({
+        window: W + 60 * (i % 2),
+        key: keyWithHash((0x1234_5000n + BigInt(i)) << 32n, i),
+        clicks: i + 1,
+      }));
+      const kernel = create();
+      for (const rowsPerBlock of [3_000, 1_700, 700, 1]) {
+        for (const block of blocksOf(rows, rowsPerBlock)) add(kernel, block);
+      }
+      expect(kernel.rowCount()).toBe(rows.length);
+      const out = resultsOf(kernel.close(closeRequest()));
+      const expected = [0, 1].flatMap((odd) => rows.filter((_, i) => i % 2 === odd));
+      expect(out.map((r) => r.clicks)).toEqual(expected.map((r) => 4 * r.clicks));
     });
 
     test("two thousand windows may be open, opened in any order", () => {
@@ -259,9 +301,10 @@ function countingContract(name: string, create: CreateKernel): void {
       limits.forEach(([field, bytesMax], i) => {
         const strings = ["", "", "", ""];
         strings[i] = "x".repeat(bytesMax + 1);
-        const bytes = blockOf([good[0]!, { window: W, key: keyOf(...strings), clicks: 1 }]);
+        const bad = { window: W, key: keyOf(...strings), clicks: 1 };
         const reason = `${field} is longer than ${bytesMax} bytes`;
-        expect(refusal(bytes, 2)).toEqual(fault(secondAt + 4 + i, reason));
+        expect(refusal(blockOf([good[0]!, bad]), 2)).toEqual(fault(secondAt + 4 + i, reason));
+        expect(refusal(blockOf([bad, bad]), 2)).toEqual(fault(4 + i, reason));
       });
     });
 

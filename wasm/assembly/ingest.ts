@@ -85,6 +85,8 @@ const LISTED_ROW_BYTES: u32 = 8;
  */
 const ROWS_AHEAD: u32 = 64;
 const BYTES_AHEAD: usize = ROWS_AHEAD * LISTED_ROW_BYTES;
+/** Line and record of rows that are none, behind a list's end: written to and never read. */
+const nowhere: usize = memory.data(64);
 /** Rows of a batch that are looked for, first those left by the one before: the index entry, and the line to look in. */
 const wantedRows: usize = memory.data(8704);
 const leftRowsEnd = wantedRows + LEFT_ROWS_MAX * LISTED_ROW_BYTES;
@@ -419,9 +421,10 @@ function list(at: usize, row: usize, address: usize): usize {
   return at + LISTED_ROW_BYTES;
 }
 
-/** Lists ROWS_AHEAD rows that are none, whose line and record are where nothing is. */
+/** Lists ROWS_AHEAD rows that are none. */
 function endList(end: usize): void {
-  for (let at = end; at < end + BYTES_AHEAD; at += 16) v128.store(at, v128.splat<u64>(0));
+  const none = v128.splat<u64>((nowhere as u64) << 32);
+  for (let at = end; at < end + BYTES_AHEAD; at += 16) v128.store(at, none);
 }
 
 /** The line where a row's key belongs. */
