@@ -202,6 +202,22 @@ function countingContract(name: string, create: CreateKernel): void {
       );
     });
 
+    test("keys that come several times are one row each, however many come before them again", () => {
+      for (const count of [40, 500, 512, 520, 700, 2_000]) {
+        const kernel = create();
+        const rows = Array.from({ length: count }, (_, i) => ({
+          window: W,
+          key: adKey(`an id of many bytes ${i}`),
+          clicks: i + 1,
+        }));
+        add(kernel, [...rows, ...rows, ...rows]);
+        add(kernel, rows);
+        expect(kernel.rowCount()).toBe(count);
+        const clicks = resultsOf(kernel.close(closeRequest())).map((r) => r.clicks);
+        expect(clicks.toSorted(ascending)).toEqual(rows.map((r) => 4 * r.clicks));
+      }
+    });
+
     test("keys whose hashes all begin alike count, however many a block has", () => {
       // They all belong to one line of a table, and go over hundreds.
       const rows = Array.from({ length: 3_000 }, (_, i) => ({
