@@ -54,6 +54,15 @@ function longestKey(last: string): Uint8Array {
   );
 }
 
+/** Rows of `count` keys, over and over; the highest byte of their hashes says which line of a table of 256 is theirs. */
+function rowsOfLine(line: number, from: number, count: number, times = 1): TestRow[] {
+  return Array.from({ length: count * times }, (_, i) => ({
+    window: W,
+    key: keyWithHash((BigInt(line) << 56n) + (BigInt(from + (i % count)) << 32n), line),
+    clicks: i + 1,
+  }));
+}
+
 export function kernelContract(name: string, create: CreateKernel): void {
   countingContract(name, create);
   slidingContract(name, create);
@@ -233,6 +242,31 @@ function countingContract(name: string, create: CreateKernel): void {
       const out = resultsOf(kernel.close(closeRequest()));
       const expected = [0, 1].flatMap((odd) => rows.filter((_, i) => i % 2 === odd));
       expect(out.map((r) => r.clicks)).toEqual(expected.map((r) => 4 * r.clicks));
+    });
+
+    test("a full line's keys are counted, new or known, whatever else a batch has for it", () => {
+      for (const [full, further] of [
+        [rowsOfLine(0x12, 0, 7), [...rowsOfLine(0x12, 100, 768), ...rowsOfLine(0x80, 0, 768)]],
+        [
+          [...rowsOfLine(0x12, 0, 8), ...rowsOfLine(0x80, 0, 1)],
+          [
+            ...rowsOfLine(0x12, 7, 1, 768),
+            ...rowsOfLine(0x80, 0, 1, 762),
+            ...rowsOfLine(0x90, 0, 1, 6),
+          ],
+        ],
+      ] as const) {
+        const kernel = create();
+        add(kernel, full);
+        add(kernel, further);
+        add(kernel, further);
+        const counts = new Map<string, number>();
+        for (const { key, clicks } of [...full, ...further, ...further]) {
+          counts.set(key.join(), (counts.get(key.join()) ?? 0) + clicks);
+        }
+        const clicks = resultsOf(kernel.close(closeRequest())).map((r) => r.clicks);
+        expect(clicks.toSorted(ascending)).toEqual([...counts.values()].toSorted(ascending));
+      }
     });
 
     test("two thousand windows may be open, opened in any order", () => {

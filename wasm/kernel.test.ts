@@ -88,7 +88,7 @@ describe("wasm kernel: memory", () => {
 
   test("a kernel whose windows are all closed takes what a new one takes", () => {
     // 100 windows of a row fill the memory with small pieces; the block wants two large ones.
-    const limits = { bytesMax: 23 * 65_536, slidingWindows: [] };
+    const limits = { bytesMax: 24 * 65_536, slidingWindows: [] };
     const kernel = createWasmKernel(module, limits);
     const small = freshRows(0, 0, 100).map((row, i) => ({ ...row, window: i }));
     const large = freshRows(0, 0, 2_400);

@@ -4,10 +4,10 @@
  * 1. check every row, find its window, hash its key, add its clicks, and note all that (the only walk from length
  *    to length: of lengths that are as expected it does not wait for any);
  * 2. make room as if every row were a new key;
- * 3. count, in batches, in loops that each do one thing: have the lines of all rows loaded (table.ts says how); find
- *    each row's entry, and list the row as known or as new, or as left, to be looked for in the next line with the
- *    next batch; write the records of new rows; have those of known rows loaded; compare and add; and last the few
- *    rows that are put away.
+ * 3. count, in batches, in loops that each do one thing: find each row's entry (and have the line of a row further on
+ *    loaded; table.ts says how), and list the row as known or as new, or as left, to be looked for in the next line
+ *    with the next batch; write the records of new rows; compare and add known ones (and have records further on
+ *    loaded); and last the few rows that are put away.
  *    Misses that do not wait for each other overlap in the processor, as far as no branch is guessed wrong between
  *    them: so whether a row is known, which nobody can guess, decides where it is listed, and nothing else.
  *
@@ -75,29 +75,29 @@ import {
 } from "./windows";
 
 /** Enough to cover cache misses with work, few enough for their lines to stay near. */
-const BATCH_ROWS: u32 = 512;
-/** So many rows at most are looked for again with the next batch: it has no more than it has of its own. */
-const LEFT_ROWS_MAX: u32 = 512;
+const BATCH_ROWS: u32 = 768;
+/** So many rows at most are looked for again with the next batch: as many as it has of its own. */
+const LEFT_ROWS_MAX: u32 = BATCH_ROWS;
 const LISTED_ROW_BYTES: u32 = 8;
 /**
  * A line is warmed when the row so many rows before is looked for, and a record likewise: a store that waits for
  * memory keeps its place in a queue (of 104 in Zen 5), and these loops have one store more for each row.
  */
-const ROWS_AHEAD: u32 = 64;
+const ROWS_AHEAD: u32 = 80;
 const BYTES_AHEAD: usize = ROWS_AHEAD * LISTED_ROW_BYTES;
 /** Line and record of rows that are none, behind a list's end: written to and never read. */
 const nowhere: usize = memory.data(64);
 /** Rows of a batch that are looked for, first those left by the one before: the index entry, and the line to look in. */
-const wantedRows: usize = memory.data(8704);
+const wantedRows: usize = memory.data((BATCH_ROWS + LEFT_ROWS_MAX + ROWS_AHEAD) * LISTED_ROW_BYTES);
 const leftRowsEnd = wantedRows + LEFT_ROWS_MAX * LISTED_ROW_BYTES;
 /**
  * Rows of a batch with what was found for them: from the start on known ones (the index entry, the key's
  * record), from the end back new ones (the index entry, the empty table entry).
  */
-const listedRows: usize = memory.data(8704);
+const listedRows: usize = memory.data((BATCH_ROWS + LEFT_ROWS_MAX + ROWS_AHEAD) * LISTED_ROW_BYTES);
 const lastListedRow = listedRows + (BATCH_ROWS + LEFT_ROWS_MAX - 1) * LISTED_ROW_BYTES;
 /** Rows of a batch that are counted one by one: the index entry, and the line from which to look. */
-const awayRows: usize = memory.data(8192);
+const awayRows: usize = memory.data((BATCH_ROWS + LEFT_ROWS_MAX) * LISTED_ROW_BYTES);
 /** In so many lines more the rows left by a block's last batch are looked for together. */
 const LAST_ROUNDS: i32 = 2;
 /** No length of a string: one byte has it. */
@@ -141,7 +141,7 @@ function ingest<T>(bytes: u32, rows: u32): u32 {
   let fault = check<T>(bytes, rows);
   if (fault == FAULT_NONE && !reserveTouched()) fault = FAULT_OUT_OF_MEMORY;
   if (fault == FAULT_NONE) {
-    // On average, as nobody counts them.
+    // From the bytes of an average row, as nobody counts long keys.
     count<T>(rows, bytes > rows * NEAR_KEY_BYTES);
   }
   ingestedClicks = settleTouched(fault == FAULT_NONE);
@@ -151,8 +151,8 @@ function ingest<T>(bytes: u32, rows: u32): u32 {
 /**
  * Pass 1. Rows that follow each other in one window are announced together.
  *
- * A row's place follows from the lengths before it, and to load one after the other is to wait. So there are branches on
- * what lengths are mostly: no reason, a country, ids as long as that of the block's first row (if all before were).
+ * A row's place follows from the lengths before it, and to load one after the other is to wait. So there are branches
+ * on what lengths are mostly: no reason, a country, ids as long as that of the block's first row (if all before were).
  * The processor guesses them and goes on with what is known, not with what it loads. They must stay branches: each
  * has a limit to check on its rare way, or the compiler would select one of two sums.
  */
@@ -285,7 +285,11 @@ function stringFault(string: i32): u32 {
   return string == 2 ? FAULT_LONG_DEVICE : FAULT_LONG_INVALID_REASON;
 }
 
-/** Pass 3. @param hasLong whether some keys may go far over their record's first line */
+/**
+ * Pass 3.
+ *
+ * @param hasLong whether many keys may be long (`isLong`): then their ends are loaded before any is compared
+ */
 function count<T>(rows: u32, hasLong: bool): void {
   const indexEnd = rowIndex + rows * ROW_INDEX_ENTRY_BYTES;
   let next = rowIndex;
@@ -395,9 +399,9 @@ function count<T>(rows: u32, hasLong: bool): void {
       const row: usize = load<u32>(at);
       newRows += u32(countAway(row, load<u32>(at, 4), clicksOfRow<T>(row)));
     }
+    ingestedRows += ((wanted - left) / LISTED_ROW_BYTES) as u32;
   }
   rowsHeld += newRows;
-  ingestedRows += rows;
   rowsCounted += rows;
 }
 

@@ -213,8 +213,8 @@ export function beginRun(start: u32): void {
 }
 
 /**
- * Adds the rows of `sortedBatch` (whose keys begin with the ad's id) to the run that is being made: as
- * `ingest` does, first it has all lines of the table loaded, then all records, then it adds clicks.
+ * Adds the rows of `sortedBatch` (whose keys begin with the ad's id) to the run that is being made: first it
+ * has all lines of the table loaded, then all records, then it adds clicks.
  */
 export function addBatch(rows: u32): void {
   if (!making) return;

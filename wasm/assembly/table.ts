@@ -17,7 +17,7 @@
  *
  * WebAssembly has no prefetch. But a store waits outside the processor's window of instructions until its
  * line is there, where a load waits inside: so lines and records are written to before they are needed, where
- * no load reads: one that reads what a waiting store writes, and more, would wait for it.
+ * no load of ingest.ts reads: one that reads what a waiting store writes, and more, would wait for it.
  */
 const LINE_LOG2: u32 = 6;
 export const LINE_BYTES: u32 = 1 << LINE_LOG2;
