@@ -78,6 +78,8 @@ import {
 const BATCH_ROWS: u32 = 768;
 /** So many rows at most are looked for again with the next batch: as many as it has of its own. */
 const LEFT_ROWS_MAX: u32 = BATCH_ROWS;
+/** So many rows a list has at most. */
+const LISTED_ROWS_MAX: u32 = BATCH_ROWS + LEFT_ROWS_MAX;
 const LISTED_ROW_BYTES: u32 = 8;
 /**
  * A line is warmed when the row so many rows before is looked for, and a record likewise: a store that waits for
@@ -88,16 +90,16 @@ const BYTES_AHEAD: usize = ROWS_AHEAD * LISTED_ROW_BYTES;
 /** Line and record of rows that are none, behind a list's end: written to and never read. */
 const nowhere: usize = memory.data(64);
 /** Rows of a batch that are looked for, first those left by the one before: the index entry, and the line to look in. */
-const wantedRows: usize = memory.data((BATCH_ROWS + LEFT_ROWS_MAX + ROWS_AHEAD) * LISTED_ROW_BYTES);
+const wantedRows: usize = memory.data((LISTED_ROWS_MAX + ROWS_AHEAD) * LISTED_ROW_BYTES);
 const leftRowsEnd = wantedRows + LEFT_ROWS_MAX * LISTED_ROW_BYTES;
 /**
  * Rows of a batch with what was found for them: from the start on known ones (the index entry, the key's
  * record), from the end back new ones (the index entry, the empty table entry).
  */
-const listedRows: usize = memory.data((BATCH_ROWS + LEFT_ROWS_MAX + ROWS_AHEAD) * LISTED_ROW_BYTES);
-const lastListedRow = listedRows + (BATCH_ROWS + LEFT_ROWS_MAX - 1) * LISTED_ROW_BYTES;
+const listedRows: usize = memory.data((LISTED_ROWS_MAX + ROWS_AHEAD) * LISTED_ROW_BYTES);
+const lastListedRow = listedRows + (LISTED_ROWS_MAX - 1) * LISTED_ROW_BYTES;
 /** Rows of a batch that are counted one by one: the index entry, and the line from which to look. */
-const awayRows: usize = memory.data((BATCH_ROWS + LEFT_ROWS_MAX) * LISTED_ROW_BYTES);
+const awayRows: usize = memory.data(LISTED_ROWS_MAX * LISTED_ROW_BYTES);
 /** In so many lines more the rows left by a block's last batch are looked for together. */
 const LAST_ROUNDS: i32 = 2;
 /** No length of a string: one byte has it. */

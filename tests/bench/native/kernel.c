@@ -453,7 +453,7 @@ static void count(const Row *row, u32 rows) {
   int lastRounds = LAST_ROUNDS;
   while (true) {
     /* Lines are prefetched as early as here, and records below: in loops of nothing else it is slower, some rows
-       ahead of their use, as the kernel does it, the same. */
+       ahead of their use, as the kernel does it, no faster. */
     u32 wantedRows = left;
     const Row *batchEnd = end - row < BATCH_ROWS ? end : row + BATCH_ROWS;
     for (; row < batchEnd; row++) {
